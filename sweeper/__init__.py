@@ -1,0 +1,20 @@
+"""Experiment sweeps for ablation studies: recipes in, comparative tables and verdicts out."""
+
+from typing import TYPE_CHECKING, Any
+
+from sweeper.errors import DoesNotApply, Pruned, RequestError
+
+if TYPE_CHECKING:
+    from sweeper.api import load, run
+
+__version__ = "0.1.0"
+__all__ = ["DoesNotApply", "Pruned", "RequestError", "__version__", "load", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    """`sweeper.run` and `sweeper.load` load their modules when first asked for."""
+    if name in ("load", "run"):
+        from sweeper import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'sweeper' has no attribute {name!r}")

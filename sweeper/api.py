@@ -1,0 +1,245 @@
+"""The Python door: `run` what is missing of some recipes, `load` what was measured."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweeper import folders
+from sweeper.errors import RequestError
+from sweeper.executors.job import Ended, Executor, Job
+from sweeper.folders import Outputs
+from sweeper.recipe import load_recipe, recipe_names
+from sweeper.trial import RESULTS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sweeper.compose import Composer
+    from sweeper.evidence.tables import Tables
+    from sweeper.planning import Request
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where configuration, recipes and results lie, and which user code is trusted."""
+
+    outputs: Outputs
+    conf: tuple[Path, ...]
+    recipes: tuple[Path, ...]
+    allowed: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        outputs: str | Path = "outputs",
+        conf: Iterable[str | Path] = (),
+        recipes: Iterable[str | Path] = (),
+        allow: Iterable[str] = (),
+    ) -> "Places":
+        """Raises RequestError for a folder of conf or recipes that does not exist."""
+        trusted = os.environ.get("SWEEPER_ALLOW", "").replace(",", " ").split()
+        return cls(
+            Outputs(Path(outputs)),
+            tuple(folders.search("conf", conf)),
+            tuple(folders.search("recipes", recipes)),
+            (*allow, *trusted),
+        )
+
+
+@dataclass
+class Outcome:
+    """What a run came to: the tables by plan, and how many trials ended in which status."""
+
+    tables: "dict[str, Tables]" = field(default_factory=dict)
+    was_interrupted: bool = False
+
+    def statuses(self) -> dict[str, int]:
+        """How many reported cells have each status."""
+        counts: dict[str, int] = {}
+        for found in self.tables.values():
+            for status, count in found.trials["status"].value_counts().items():
+                counts[str(status)] = counts.get(str(status), 0) + int(count)
+        return counts
+
+    @property
+    def all_ended_in_results(self) -> bool:
+        return set(self.statuses()) <= {*RESULTS, "pruned", "skipped"}
+
+    @property
+    def all_reproduced(self) -> bool:
+        return all((t.claims["verdict"] == "reproduced").all() for t in self.tables.values())
+
+
+class SilentWatcher:
+    """Watches a sweep and says nothing."""
+
+    def planned(self, request: "Request", trials: int, done: int) -> None: ...
+
+    def started(self, job: Job) -> None: ...
+
+    def ended(self, event: Ended, *, again: bool) -> None: ...
+
+    def finished(self, request: "Request") -> None: ...
+
+    def written(self, name: str, tables: "Tables") -> None:
+        """The tables of a plan lie on disk."""
+
+
+def prepare(
+    names: Sequence[str], overrides: Sequence[str], places: Places, as_name: str | None = None
+) -> "tuple[list[Request], Composer, list[str]]":
+    """Compose every arm of these recipes; also returns the keys of the overrides.
+
+    Raises RequestError, before anything is launched, for whatever is wrong with any of them.
+    """
+    from sweeper.compose import Composer, parse_overrides
+    from sweeper.planning import make_request
+
+    recipes = [load_recipe(name, list(places.recipes)) for name in _every(names, places)]
+    if as_name is not None and len(recipes) > 1:
+        raise RequestError("--as names one variant: give one recipe with it.")
+    parsed = parse_overrides(overrides)
+    composer = Composer(places.conf)
+    requests = [make_request(n, recipe, composer, parsed, as_name) for n, recipe in recipes]
+    return requests, composer, [override.key for override in parsed]
+
+
+def _every(names: Sequence[str], places: Places) -> list[str]:
+    known = recipe_names(list(places.recipes))
+    chosen = known if "all" in names else list(dict.fromkeys(names))
+    if not chosen:
+        raise RequestError("name a recipe, or `all`; `sweeper list` shows them.")
+    return chosen
+
+
+def run(
+    recipe: str | Sequence[str],
+    overrides: Sequence[str] | Mapping[str, Any] = (),
+    outputs: str | Path = "outputs",
+    *,
+    conf: Iterable[str | Path] = (),
+    recipes: Iterable[str | Path] = (),
+    allow: Iterable[str] = (),
+) -> "dict[str, Tables]":
+    """Run what is missing of one or more recipes; returns their tables by plan name.
+
+    `overrides` are Hydra's (`["optim.lr=0.03", "seeds=10"]`) or a mapping of keys to values.
+    Raises RequestError where the request is wrong.
+    """
+    names = [recipe] if isinstance(recipe, str) else list(recipe)
+    texts = _texts(overrides)
+    return run_all(names, texts, Places.of(outputs, conf, recipes, allow)).tables
+
+
+def _texts(overrides: Sequence[str] | Mapping[str, Any]) -> list[str]:
+    if isinstance(overrides, str):
+        raise RequestError(f"overrides is a list or a mapping, as in [{overrides!r}].")
+    if isinstance(overrides, Mapping):
+        return [f"{key}={'null' if v is None else v}" for key, v in overrides.items()]
+    return list(overrides)
+
+
+def run_all(
+    names: Sequence[str],
+    overrides: Sequence[str],
+    places: Places,
+    *,
+    as_name: str | None = None,
+    retry: bool = False,
+    watcher: SilentWatcher | None = None,
+) -> Outcome:
+    """Run what is missing of these recipes, with tables as soon as each recipe ends."""
+    from sweeper.compose import parse_overrides, typed_targets
+    from sweeper.store import Store
+    from sweeper.sweep import How, Sweep
+
+    watcher = watcher or SilentWatcher()
+    requests, composer, keys = prepare(names, overrides, places, as_name)
+    where = requests[0].executor
+    how = How(
+        outputs=places.outputs,
+        allowed=(*places.allowed, *typed_targets(parse_overrides(overrides))),
+        typed=tuple(keys),
+        timeout_s=where["timeout_s"],
+        retry=retry,
+    )
+    outcome = Outcome()
+    with Store(places.outputs) as store, _TableWriter(places.outputs, watcher, outcome) as writer:
+        executor = _make_executor(where)
+        sweep = Sweep(store, executor, how, _Both(watcher, writer))
+        try:
+            sweep.run(requests, composer)
+        finally:
+            executor.close()
+            store.cancel_running()
+        outcome.was_interrupted = sweep.was_interrupted
+        if sweep.was_interrupted:
+            for request in requests:
+                writer.write(request.plan.name)
+    return outcome
+
+
+def _make_executor(where: Mapping[str, Any]) -> Executor:
+    from sweeper.executors.devices import make_slots
+
+    slots = make_slots(where["devices"], where["slots"])
+    if where["name"] == "inline":
+        from sweeper.executors.inline import InlineExecutor
+
+        return InlineExecutor(slots[0].device)
+    from sweeper.executors.local import LocalExecutor
+
+    return LocalExecutor(slots)
+
+
+class _TableWriter:
+    """Writes the tables of each plan in a thread of its own, while the next recipe's trials run."""
+
+    def __init__(self, outputs: Outputs, watcher: SilentWatcher, outcome: Outcome) -> None:
+        self._outputs, self._watcher, self._outcome = outputs, watcher, outcome
+        self._pool = ThreadPoolExecutor(max_workers=1)
+        self._pending: list[Future[None]] = []
+
+    def __enter__(self) -> "_TableWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
+        for pending in self._pending:
+            pending.result()
+
+    def write(self, name: str) -> None:
+        self._pending.append(self._pool.submit(self._write, name))
+
+    def _write(self, name: str) -> None:
+        from sweeper.evidence.rebuild import rebuild
+
+        built = rebuild(self._outputs, [name])
+        self._outcome.tables.update(built)
+        self._watcher.written(name, built[name])
+
+
+class _Both:
+    """Passes everything on to the watcher, and a finished recipe to the table writer too."""
+
+    def __init__(self, watcher: SilentWatcher, writer: _TableWriter) -> None:
+        self._writer = writer
+        self.planned, self.started, self.ended = watcher.planned, watcher.started, watcher.ended
+        self._finished = watcher.finished
+
+    def finished(self, request: "Request") -> None:
+        self._finished(request)
+        self._writer.write(request.plan.name)
+
+
+def load(outputs: str | Path = "outputs") -> "pd.DataFrame":
+    """Every trial of every plan under `outputs`, a row a trial and plan, columns as in trials.csv.
+
+    Raises RequestError where there is no store.
+    """
+    from sweeper.evidence import rebuild
+
+    return rebuild.load(Outputs(Path(outputs)))

@@ -1,0 +1,207 @@
+"""The command line. Only this package's `cli` and `view` print."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import click
+import typer
+
+from sweeper.errors import RequestError
+
+app = typer.Typer(
+    name="sweeper",
+    help="Ablation studies: recipes in, comparative tables and verdicts out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+_Words = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="RECIPE… [override…]", help="Recipes, `all`, and axis=value overrides."),
+]
+_Recipes = Annotated[list[str] | None, typer.Argument(metavar="RECIPE…", help="Names of plans.")]
+_Outputs = Annotated[Path, typer.Option(metavar="DIR", help="Where results lie.")]
+_Conf = Annotated[
+    list[Path] | None, typer.Option(metavar="DIR", help="Your own conf groups, found before ours.")
+]
+_Folders = Annotated[
+    list[Path] | None, typer.Option(metavar="DIR", help="Your own recipes, found before ours.")
+]
+_Allow = Annotated[
+    list[str] | None,
+    typer.Option(metavar="PREFIX", help="Modules whose code a `_target_` may name."),
+]
+_As = Annotated[str | None, typer.Option("--as", metavar="NAME", help="Name of the variant.")]
+_HERE = Path("outputs")
+
+
+def main() -> NoReturn:
+    """Run the command line and exit: 0 results, 1 not all, 2 the request was wrong, 130 interrupted."""
+    sys.exit(_guarded(sys.argv[1:]))
+
+
+def _guarded(arguments: list[str]) -> int:
+    try:
+        code = app(arguments, standalone_mode=False)
+    except RequestError as error:
+        return _say_wrong(str(error))
+    except click.ClickException as error:
+        usage = error.ctx.get_usage() + "\n" if getattr(error, "ctx", None) else ""
+        return _say_wrong(usage + error.format_message())
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+def _say_wrong(message: str) -> int:
+    print(f"sweeper: {message}", file=sys.stderr)
+    return 2
+
+
+def _places(outputs: Path, conf: Any = None, recipes: Any = None, allow: Any = None) -> Any:
+    from sweeper.api import Places
+
+    return Places.of(outputs, conf or (), recipes or (), allow or ())
+
+
+def _split(words: list[str] | None) -> tuple[list[str], list[str]]:
+    """Recipes, and the overrides among them (what has an `=`, or is a path's opposite)."""
+    words = words or []
+    return [w for w in words if "=" not in w], [w for w in words if "=" in w]
+
+
+@app.command("list")
+def list_(
+    recipes: _Folders = None,
+    conf: _Conf = None,
+    axes: Annotated[bool, typer.Option("--axes", help="List the axes and their choices.")] = False,
+) -> None:
+    """List the recipes, or with --axes what may be varied."""
+    from sweeper import listing, view
+
+    places = _places(_HERE, conf, recipes)
+    if axes:
+        view.show_axes(listing.axes(list(places.conf)))
+    else:
+        view.show_recipes(listing.recipes(list(places.recipes)))
+
+
+@app.command()
+def plan(
+    words: _Words = None,
+    outputs: _Outputs = _HERE,
+    conf: _Conf = None,
+    recipes: _Folders = None,
+    as_name: _As = None,
+) -> None:
+    """Show what would be run: arms, trials, what is done, and what these seeds cannot decide."""
+    from sweeper import forecast, view
+    from sweeper.api import prepare
+
+    places = _places(outputs, conf, recipes)
+    names, overrides = _split(words)
+    requests, _, _ = prepare(names, overrides, places, as_name)
+    for found in forecast.forecast(requests, places.outputs):
+        view.show_forecast(found)
+
+
+@app.command()
+def run(
+    words: _Words = None,
+    outputs: _Outputs = _HERE,
+    conf: _Conf = None,
+    recipes: _Folders = None,
+    allow: _Allow = None,
+    as_name: _As = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Run failed trials again.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit 1 unless every claim is reproduced.")
+    ] = False,
+) -> int:
+    """Run what is missing, then write the tables."""
+    from sweeper import view
+    from sweeper.api import run_all
+
+    places = _places(outputs, conf, recipes, allow)
+    names, overrides = _split(words)
+    with view.watcher(places.outputs) as watcher:
+        outcome = run_all(
+            names, overrides, places, as_name=as_name, retry=retry, watcher=watcher
+        )
+    view.show_outcome(outcome, places.outputs)
+    if outcome.was_interrupted:
+        return 130
+    passed = outcome.all_ended_in_results and (outcome.all_reproduced or not strict)
+    return 0 if passed else 1
+
+
+@app.command()
+def compare(
+    recipes: _Recipes = None,
+    outputs: _Outputs = _HERE,
+) -> None:
+    """Rebuild the tables from the store, as last planned."""
+    from sweeper import view
+    from sweeper.evidence.rebuild import rebuild
+    from sweeper.store import Reader
+
+    places = _places(outputs)
+    with Reader(places.outputs) as reader:
+        known = reader.plan_names()
+    names = known if not recipes or "all" in recipes else recipes
+    for name, tables in rebuild(places.outputs, names).items():
+        view.show_claims(name, tables)
+    view.say_written(places.outputs, names)
+
+
+@app.command()
+def show(
+    trial: Annotated[str, typer.Argument(metavar="TRIAL", help="An id, or its first digits.")],
+    outputs: _Outputs = _HERE,
+) -> None:
+    """Show a trial: its configuration, attempts, error and the end of its log."""
+    from sweeper import view
+    from sweeper.store import Reader
+
+    places = _places(outputs)
+    with Reader(places.outputs) as reader:
+        found = reader.find_trials(trial)
+        if len(found) != 1:
+            raise RequestError(
+                f"{len(found) or 'no'} trials start with {trial!r}"
+                + (f": {', '.join(found[:5])}." if found else ": ids are in trials.csv.")
+            )
+        view.show_trial(*reader.trial(found[0]), reader.attempts(found[0]), places.outputs)
+
+
+@app.command()
+def status(outputs: _Outputs = _HERE) -> None:
+    """Show what is done, running, waiting and failed."""
+    from sweeper import view
+    from sweeper.store import Reader
+
+    with Reader(_places(outputs).outputs) as reader:
+        statuses = reader.statuses()
+        view.show_status([reader.plan(name) for name in reader.plan_names()], statuses)
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    if version:
+        from sweeper import __version__
+
+        print(__version__)
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+

@@ -1,0 +1,208 @@
+"""The door to Hydra: choices of groups and values become one resolved, checked configuration."""
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ValidationError
+
+from sweeper import axes, settings
+from sweeper.errors import RequestError, nearest
+from sweeper.recipe import explain
+
+_TARGET = "._target_"
+
+
+class _UserFolders(SearchPathPlugin):
+    """Puts the user's folders before ours; `hydra.searchpath` would append them."""
+
+    folders: tuple[Path, ...] = ()
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        for folder in reversed(self.folders):
+            search_path.prepend(provider="user", path=f"file://{folder}")
+
+
+@dataclass(frozen=True)
+class Override:
+    """One `key=value` of the command line; `is_added` where it was typed as `+key=value`."""
+
+    key: str
+    value: Any
+    text: str
+    is_added: bool = False
+
+
+def parse_overrides(texts: Sequence[str]) -> list[Override]:
+    """Read Hydra's grammar. Raises RequestError on a sweep, a deletion or a syntax error."""
+    return [_parse_override(text) for text in texts]
+
+
+def _parse_override(text: str) -> Override:
+    try:
+        parsed = OverridesParser.create().parse_override(text)
+    except HydraException as error:
+        first = str(error).splitlines()[0]
+        raise RequestError(
+            f"override {text!r} cannot be read ({first}): write axis=value, as in optim.lr=0.03."
+        ) from None
+    if parsed.is_sweep_override():
+        key = parsed.key_or_group
+        raise RequestError(
+            f"override {text!r} gives several values where one belongs: to compare them write a "
+            f"recipe with `grid: {{{key}: [{text.partition('=')[2]}]}}`; "
+            f"for one value that is a list write '{key}=[…]'."
+        )
+    if parsed.is_delete() or parsed.package is not None:
+        raise RequestError(f"override {text!r}: only axis=value and +axis=value are known.")
+    is_added = parsed.is_add() or parsed.is_force_add()
+    return Override(parsed.key_or_group, parsed.value(), text, is_added)
+
+
+class Composer:
+    """Composes configurations from `conf_folders`, the first folder that has a file winning."""
+
+    def __init__(self, conf_folders: Sequence[Path]) -> None:
+        *added, self._own = conf_folders
+        self._folders = tuple(conf_folders)
+        self._added = tuple(added)
+        self._composed: dict[tuple[tuple[str, str], ...], DictConfig] = {}
+        self.groups = self._read_groups()
+
+    def _read_groups(self) -> dict[str, list[str]]:
+        """Each group with its choices, sorted."""
+        groups: dict[str, set[str]] = {}
+        for folder in self._folders:
+            for file in folder.glob("*/*.yaml"):
+                groups.setdefault(file.parent.name, set()).add(file.stem)
+        return {group: sorted(choices) for group, choices in sorted(groups.items())}
+
+    def resolve(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The checked, plain configuration under these choices (bare keys) and values (dotted).
+
+        Raises RequestError for what is unknown, of the wrong type, missing or impossible.
+        """
+        choices, dotted = self._split(values)
+        config = copy.deepcopy(self._compose(choices))
+        opened = self._open_groups(config, dotted)
+        for key, value in dotted.items():
+            self._set(config, key, value, is_open=key.split(".")[0] in opened)
+        return _checked(_plain(config))
+
+    def keys(self, choices: Mapping[str, str]) -> set[str]:
+        """The dotted keys that exist under these choices."""
+        config = self._compose(choices)
+        return {f"{group}.{key}" for group in config for key in config[group]}
+
+    def _split(self, values: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
+        choices = {}
+        dotted = {}
+        for key, value in values.items():
+            if "." in key:
+                dotted[key] = value
+            else:
+                choices[key] = self._choice(key, value)
+        return choices, dotted
+
+    def _choice(self, group: str, value: Any) -> str:
+        if group not in self.groups:
+            raise RequestError(f"unknown axis {group!r}. " + nearest(group, self._axes(), what="axes"))
+        known = self.groups[group]
+        if value is False or value is None:
+            value = "none"  # YAML reads `off` as False and `null` as None
+        if value not in known:
+            raise RequestError(
+                f"{group}: there is no choice {value!r}. "
+                + nearest(str(value), known, what=f"choices of {group}")
+            )
+        return str(value)
+
+    def _axes(self) -> list[str]:
+        return [*self.groups, "seeds", *sorted(self.keys({}))]
+
+    def _compose(self, choices: Mapping[str, str]) -> DictConfig:
+        key = tuple(sorted(choices.items()))
+        if key not in self._composed:
+            # a group of the user's own stands in no defaults list: it is appended
+            ours = {file.parent.name for file in self._own.glob("*/*.yaml")}
+            self._composed[key] = self._compose_afresh(
+                [f"{'' if g in ours else '+'}{g}={c}" for g, c in key]
+            )
+        return self._composed[key]
+
+    def _compose_afresh(self, overrides: list[str]) -> DictConfig:
+        _UserFolders.folders = self._added
+        Plugins.instance().register(_UserFolders)
+        GlobalHydra.instance().clear()
+        try:
+            with initialize_config_dir(str(self._own), version_base="1.3", job_name="sweeper"):
+                return hydra_compose("sweeper", overrides=overrides)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise RequestError(f"the configuration does not compose: {error}") from None
+
+    def _open_groups(self, config: DictConfig, dotted: Mapping[str, Any]) -> set[str]:
+        """Groups with a user's `_target_`, whose keys are the user's to name.
+
+        A `_target_` set from outside replaces the chosen source: the keys that belonged to that
+        source go with it, and the axes that act on any data stay.
+        """
+        for key, value in dotted.items():
+            group, is_target = key.removesuffix(_TARGET), key.endswith(_TARGET)
+            if is_target and group in self.groups and value != config[group].get("_target_"):
+                config[group] = self._compose({group: "custom"})[group]
+        targets = {group: config[group].get("_target_") or "" for group in config}
+        return {g for g, t in targets.items() if t and not t.startswith("sweeper.")} | {
+            key.removesuffix(_TARGET) for key in dotted if key.endswith(_TARGET)
+        }
+
+    def _set(self, config: DictConfig, key: str, value: Any, *, is_open: bool) -> None:
+        group, _, rest = key.partition(".")
+        if group not in config or not (is_open or rest in config[group]):
+            known = [f"{g}.{k}" for g in config for k in config[g]]
+            raise RequestError(f"unknown axis {key!r}. " + nearest(key, known, what="axes"))
+        try:
+            OmegaConf.update(config, key, value, merge=False, force_add=is_open)
+        except OmegaConfBaseException as error:
+            raise RequestError(f"{key}: {str(error).splitlines()[0]}") from None
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise RequestError(f"{missing[0]} has no value: give one, as in {missing[0]}=…")
+    try:
+        plain = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        raise RequestError(f"the configuration does not resolve: {error}") from None
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+_MODELS: dict[str, type[BaseModel]] = {"executor": settings.Executor, "search": settings.Sampler}
+
+
+def _checked(config: dict[str, Any]) -> dict[str, Any]:
+    checked = axes.normalise(config)
+    for group, model in _MODELS.items():
+        try:
+            checked[group] = model.model_validate(config[group]).model_dump()
+        except ValidationError as error:
+            raise RequestError(f"{group}." + explain(error, config[group])) from None
+    return checked
+
+
+def typed_targets(overrides: Iterable[Override]) -> list[str]:
+    """The `_target_`s of the command line: typing one allows it."""
+    return [str(o.value) for o in overrides if o.key.endswith(_TARGET)]

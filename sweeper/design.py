@@ -1,0 +1,95 @@
+"""Designs: how a recipe's sequence, arms, grid, ladder … become arms with values of their own."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from sweeper.errors import RequestError, nearest
+from sweeper.recipe import BASELINE, Arm, Recipe
+
+
+@dataclass(frozen=True)
+class DesignedArm:
+    """An arm as asked: all values on top of the baseline's, and the arm it is compared with."""
+
+    name: str
+    values: Mapping[str, Any]
+    compared_with: str | None
+
+
+def design(recipe: Recipe) -> list[DesignedArm]:
+    """The baseline, then every arm in the recipe's order. Raises RequestError on a bad design."""
+    arms = {BASELINE: DesignedArm(BASELINE, {}, None)}
+    for name, changes, start in _changes(recipe):
+        if name in arms:
+            raise RequestError(f"two arms have the name {name!r}: give each its own.")
+        if start not in arms:
+            raise RequestError(
+                f"arm {name!r} starts from {start!r}, which is no arm before it. "
+                + nearest(start, arms, what="arms before it")
+            )
+        arms[name] = DesignedArm(name, {**arms[start].values, **changes}, start)
+    _check_claims(recipe, arms)
+    return list(arms.values())
+
+
+def _changes(recipe: Recipe) -> Iterator[tuple[str, Mapping[str, Any], str]]:
+    """The name of each arm, what it changes, and the arm it starts from."""
+    yield from _in_sequence(recipe.sequence)
+    yield from ((arm.name, arm.set, arm.from_ or BASELINE) for arm in recipe.arms)
+    for axis, values in recipe.one_at_a_time.items():
+        yield from ((arm_name({axis: v}), {axis: v}, BASELINE) for v in _given(axis, values))
+    if recipe.grid:
+        cells = product(*(_given(axis, values) for axis, values in recipe.grid.items()))
+        for cell in cells:
+            changes = dict(zip(recipe.grid, cell, strict=True))
+            yield arm_name(changes), changes, BASELINE
+    for axis, values in recipe.ladder.items():
+        rungs = [(arm_name({axis: v}), {axis: v}) for v in _given(axis, values)]
+        starts = [BASELINE, *(name for name, _ in rungs)]
+        yield from ((name, change, start) for (name, change), start in zip(rungs, starts, strict=False))
+
+
+def _in_sequence(sequence: Iterable[Arm]) -> Iterator[tuple[str, Mapping[str, Any], str]]:
+    before = BASELINE
+    for arm in sequence:
+        yield arm.name, arm.set, arm.from_ or before
+        before = arm.name
+
+
+def _given(axis: str, values: list[Any]) -> list[Any]:
+    if not values:
+        raise RequestError(f"the axis {axis!r} has no values: write a list, as in [0.1, 0.01].")
+    return values
+
+
+def arm_name(changes: Mapping[str, Any]) -> str:
+    """`optim.lr=0.1,model.norm=batch`: how a generated arm is called."""
+    return ",".join(f"{axis}={_short(value)}" for axis, value in changes.items())
+
+
+def _short(value: Any) -> str:
+    return "-".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _check_claims(recipe: Recipe, arms: Mapping[str, DesignedArm]) -> None:
+    for claim in recipe.claims:
+        for line, assertion in claim.assertions():
+            for name in assertion.arms_named():
+                if name not in arms:
+                    raise RequestError(
+                        f"claim {line} speaks of the arm {name!r}, which does not exist. "
+                        + nearest(name, arms, what="arms")
+                    )
+            if getattr(assertion, "arm", None) == BASELINE and assertion.kind in (
+                "better", "worse", "no_effect",
+            ) and getattr(assertion, "reference", None) is None:  # fmt: skip
+                raise RequestError(f"claim {line}: the baseline is compared with no arm; add `reference`.")
+    for name in (recipe.search.arms if recipe.search else None) or ():
+        if name not in arms:
+            raise RequestError(
+                f"search.arms names {name!r}, which does not exist. " + nearest(name, arms, what="arms")
+            )
+
+

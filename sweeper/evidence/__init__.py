@@ -1,0 +1,1 @@
+"""Reading: tables, statistics, claims, diagnosis. Imports no torch, Ray or Hydra."""

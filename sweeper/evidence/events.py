@@ -1,0 +1,138 @@
+"""Claims about what happens in a run, decided on its share of seeds; and about equality."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from sweeper.evidence import diagnosis
+from sweeper.evidence.findings import Evidence, Finding
+from sweeper.evidence.power import further_seeds_for_share, in_words
+from sweeper.evidence.runs import Run
+from sweeper.evidence.statistics import Array, median, share_bounds, share_verdict
+from sweeper.evidence.wording import dropped, joined, short
+from sweeper.plan import Plan
+from sweeper.recipe import Diagnosed, Diverges, Exact, Reaches
+from sweeper.trial import RESULTS
+
+# A named check of an exact claim: whether it holds, and a sentence.
+Check = Callable[[Plan, Sequence[Run]], tuple[bool, str]]
+CHECKS: dict[str, Check] = {}
+
+Event = Reaches | Diverges | Diagnosed
+
+
+def judge_event(evidence: Evidence, assertion: Event) -> Finding:
+    """Reproduced if the one-sided 95 % bound of the share of seeds is above one half.
+
+    Over several `arms` it holds for a seed if it does in more than half of them.
+    """
+    arms = assertion.arms or [str(assertion.arm)]
+    rows = [evidence.grid.index[arm] for arm in arms]
+    holds, why = _holds(evidence, assertion, rows)
+    by_seed = _in_most(holds)
+    told = ~np.isnan(by_seed)
+    happened, n = int(by_seed[told].sum()), int(told.sum())
+    reasons = [next(filter(None, column)) for column in why[:, ~told].T.tolist()]
+    missing = dropped(reasons, of=len(told))
+    name = evidence.family(assertion).metric if isinstance(assertion, Reaches) else ""
+    if n == 0:
+        return Finding("undecided", missing, n=0, arm=", ".join(arms), metric=name)
+    verdict = share_verdict(happened, n)
+    hint = in_words(further_seeds_for_share(happened, n)) if verdict == "undecided" else ""
+    reason = joined(f"{happened} of {n} seeds: {_event(evidence, assertion, rows)}", hint, missing)
+    return Finding(
+        verdict, reason, happened / n, *share_bounds(happened, n), n, ", ".join(arms), "", name
+    )  # fmt: skip
+
+
+def _holds(
+    evidence: Evidence, assertion: Event, rows: list[int]
+) -> tuple[Array, "np.typing.NDArray[np.object_]"]:
+    """(arms, seeds) 1 where what is claimed holds, 0 where not, NaN where untold; and why."""
+    if isinstance(assertion, Reaches):
+        family = evidence.family(assertion)
+        values, why = family.measured.values[rows], family.measured.why[rows]
+        reached = values <= assertion.level if family.goal == "down" else values >= assertion.level
+        holds = np.where(np.isnan(values), np.nan, reached)
+    else:
+        answers = [[_answer(run, assertion) for run in evidence.grid.runs[row]] for row in rows]
+        shape = (len(rows), len(evidence.grid.seeds))
+        holds = np.array(
+            [[math.nan if isinstance(a, str) else float(a) for a in row] for row in answers]
+        ).reshape(shape)
+        why = np.array(
+            [[a if isinstance(a, str) else "" for a in row] for row in answers], dtype=object
+        ).reshape(shape)
+    return (1 - holds if assertion.negated else holds), why
+
+
+def _answer(run: Run, assertion: Diverges | Diagnosed) -> bool | str:
+    """Whether it happened in this run, or why that cannot be told."""
+    if run.status not in RESULTS:
+        return run.status
+    if isinstance(assertion, Diagnosed):
+        return assertion.diagnosis in diagnosis.names(run)
+    if run.status != "diverged" or assertion.within_steps is None:
+        return run.status == "diverged"
+    step = run.metrics.get("diverged_step")
+    return "without a diverged_step" if step is None else step <= assertion.within_steps
+
+
+def _in_most(holds: Array) -> Array:
+    """(seeds,) whether it holds in more than half of the arms; NaN if missing ones could tell."""
+    half = len(holds) / 2
+    sure, possible = (holds == 1).sum(axis=0), ((holds == 1) | np.isnan(holds)).sum(axis=0)
+    return np.where(sure > half, 1.0, np.where(possible <= half, 0.0, np.nan))
+
+
+def _event(evidence: Evidence, assertion: Event, rows: list[int]) -> str:
+    """What was looked for, in words."""
+    not_ = "not " * assertion.negated
+    most = f" in most of {len(rows)} arms" if len(rows) > 1 else ""
+    if isinstance(assertion, Diverges):
+        within = f" within {assertion.within_steps} steps" if assertion.within_steps else ""
+        return f"{not_}diverged{within}{most}"
+    if isinstance(assertion, Diagnosed):
+        return f"{not_}diagnosed as {assertion.diagnosis}{most}"
+    family = evidence.family(assertion)
+    sign = "≤" if family.goal == "down" else "≥"
+    middle = short(float(median(family.measured.values[rows].reshape(1, -1))[0]))
+    return f"{not_}{family.metric} {sign} {short(assertion.level)}{most} (median {middle})"
+
+
+def judge_exact(evidence: Evidence, assertion: Exact) -> Finding:
+    """Reproduced if equal to the last bit at every seed where both have a value."""
+    if assertion.check is not None:
+        return _checked(evidence, assertion.check)
+    arm, grid, family = str(assertion.arm), evidence.grid, evidence.family(assertion)
+    reference = evidence.reference_of(arm, assertion.reference)
+    if reference not in grid.index:
+        return Finding("undecided", f"{arm!r} has no arm to be compared with", arm=arm)
+    rows = [grid.index[arm], grid.index[reference]]
+    one, other = family.measured.values[rows]
+    # two diverged runs have no number that could be equal
+    told = ~np.isnan(one) & ~np.isnan(other) & ~(np.isinf(one) & np.isinf(other))
+    different = np.flatnonzero(told & (one != other))
+    why = family.measured.why[rows][:, ~told].T.tolist()
+    missing = dropped([next(filter(None, c), "diverged in both") for c in why], of=len(told))
+    n = int(told.sum())
+    if len(different):
+        first = different[0]
+        reason = f"seed {grid.seeds[first]}: {float(one[first])!r} against {float(other[first])!r}"
+        verdict = "contradicted"
+    else:
+        verdict = "reproduced" if n else "undecided"
+        reason = f"equal to the last bit at {n} of {n} seeds" if n else ""
+    largest = float(np.abs(one[told] - other[told]).max()) if n else math.nan
+    return Finding(
+        verdict, joined(reason, missing), largest, n=n,
+        arm=arm, reference=reference, metric=family.metric,
+    )  # fmt: skip
+
+
+def _checked(evidence: Evidence, name: str) -> Finding:
+    if name not in CHECKS:
+        return Finding("undecided", f"no check of that name: {name!r}")
+    holds, reason = CHECKS[name](evidence.plan, evidence.runs)
+    return Finding("reproduced" if holds else "contradicted", reason)

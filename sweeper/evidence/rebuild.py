@@ -1,0 +1,62 @@
+"""From the store to the files a user opens."""
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from sweeper.evidence import tables
+from sweeper.evidence.runs import Run
+from sweeper.folders import Outputs
+from sweeper.plan import Plan
+from sweeper.store import Reader
+
+
+def runs_of(plan: Plan, reader: Reader) -> list[Run]:
+    """A run for every cell of the plan, with its trial's answer where there is one."""
+    answers = {a.trial_id: a for a in reader.answers(cell.trial_id for cell in plan.cells)}
+    statuses = reader.statuses()
+    runs = []
+    for cell in plan.cells:
+        base = (cell.arm, cell.seed, cell.phase, cell.trial_id)
+        found = answers.get(cell.trial_id)
+        if found is None:
+            runs.append(Run(*base, statuses.get(cell.trial_id, "waiting")))
+            continue
+        end = found.ending
+        runs.append(
+            Run(
+                *base, end.status, found.attempt, found.device, end.duration_s, end.metrics,
+                end.curve, end.error, dict(cell.axes),
+            )
+        )  # fmt: skip
+    return runs
+
+
+def rebuild(outputs: Outputs, names: Iterable[str]) -> dict[str, tables.Tables]:
+    """Write the tables of these plans, and reproduction.csv; returns the tables by name."""
+    built = {}
+    with Reader(outputs) as reader:
+        for name in names:
+            plan = reader.plan(name)
+            built[name] = tables.build(plan, runs_of(plan, reader))
+            tables.write(built[name], outputs.recipe(name))
+        every = [reader.plan(name) for name in sorted(reader.plan_names())]
+    claims = [_claims_of(outputs, plan.name) for plan in every if not plan.is_variant]
+    tables.write_csv(
+        tables.reproduction([c for c in claims if c is not None]), outputs.reproduction
+    )
+    return built
+
+
+def _claims_of(outputs: Outputs, name: str) -> pd.DataFrame | None:
+    """The claims as last written. Text stays text, so that rewriting gives the same bytes."""
+    path = outputs.recipe(name) / "claims.csv"
+    return pd.read_csv(path, dtype=str, keep_default_na=False) if path.is_file() else None
+
+
+def load(outputs: Outputs) -> pd.DataFrame:
+    """The trials of every plan in the store, one row a trial and plan."""
+    with Reader(outputs) as reader:
+        plans = [reader.plan(name) for name in reader.plan_names()]
+        frames = [tables.build(plan, runs_of(plan, reader)).trials for plan in plans]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()

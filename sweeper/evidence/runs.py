@@ -1,0 +1,26 @@
+"""One finished trial as the evidence reads it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Run:
+    """A cell of the plan with its trial's accepted attempt (status `waiting` where there is none).
+
+    `curve` maps `step` and each reported name to equally long lists; None where not reported.
+    """
+
+    arm: str
+    seed: int
+    phase: str
+    trial_id: str
+    status: str
+    attempt: int | None = None
+    device: str = ""
+    duration_s: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    curve: Mapping[str, list[float | None]] = field(default_factory=dict)
+    error: str = ""
+    axes: Mapping[str, Any] = field(default_factory=dict)  # what a search proposed

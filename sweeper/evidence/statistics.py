@@ -1,0 +1,116 @@
+"""Differences paired by seed, Holm's correction and shares of seeds, for many arms at once.
+
+Only `scipy.special` is imported: `scipy.stats` and statsmodels take most of a second to load, and
+their distributions are these very functions. The tests hold both against scipy and statsmodels.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+Array = npt.NDArray[np.float64]
+
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Paired:
+    """What (comparisons, seeds) differences say; every field is (comparisons,), NaN if untold.
+
+    `low, high` bound the mean at 95 %; `low90, high90` at 90 %, for the two one-sided tests.
+    """
+
+    n: npt.NDArray[np.int64]
+    mean: Array
+    std: Array
+    low: Array
+    high: Array
+    low90: Array
+    high90: Array
+    p: Array
+
+
+def paired(differences: Array) -> Paired:
+    """Mean, t intervals and two-sided p of each row of (comparisons, seeds); NaN is left out.
+
+    One difference has a mean and nothing else. Where all of two or more are equal to the last bit
+    the interval has width zero and p is 0, or 1 if they are all zero: the limits of the t test.
+    Student's t for paired differences (Student 1908), as in `scipy.stats.ttest_rel`.
+    """
+    n = np.isfinite(differences).sum(axis=1)
+    mean, std = _mean_and_std(differences, n)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        error = std / np.sqrt(n)
+        p = 2 * special.stdtr(n - 1.0, -np.abs(mean / error))
+    half, half90 = (special.stdtrit(n - 1.0, q) * error for q in (0.975, 0.95))
+    p = np.where(std == 0, (mean == 0).astype(float), p)
+    return Paired(
+        n, mean, std, mean - half, mean + half, mean - half90, mean + half90, p
+    )  # fmt: skip
+
+
+def _mean_and_std(values: Array, n: npt.NDArray[np.int64]) -> tuple[Array, Array]:
+    """(rows,) mean and sample deviation of the finite values; NaN for none and for n = 1."""
+    finite = np.isfinite(values)
+    high = np.where(finite, values, -np.inf).max(axis=1, initial=-np.inf)
+    low = np.where(finite, values, np.inf).min(axis=1, initial=np.inf)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        mean = np.where(finite, values, 0.0).sum(axis=1) / n
+        squares = np.where(finite, values - mean[:, None], 0.0) ** 2
+        std = np.sqrt(squares.sum(axis=1) / np.where(n > 1, n - 1, np.nan))
+    # The mean of equal numbers may be off by a bit, and their deviation then not quite zero.
+    constant = high == low
+    return np.where(constant, high, mean), np.where(constant & (n > 1), 0.0, std)
+
+
+def no_effect(low90: Array, high90: Array, smallest_effect: float) -> npt.NDArray[np.bool_]:
+    """Whether each 90 % interval lies inside ± `smallest_effect`.
+
+    The two one-sided tests at 5 % (Schuirmann 1987); an interval that is NaN says no.
+    """
+    return (low90 > -smallest_effect) & (high90 < smallest_effect)
+
+
+def holm(p: Array) -> Array:
+    """Holm's adjusted p of a family (tests,), as statsmodels' `multipletests(method="holm")`.
+
+    NaN stays NaN and does not count: a comparison that could not be tested is no test.
+    Step-down of Holm (1979): (m - i) p_(i), made monotone, at most 1.
+    """
+    adjusted = np.full_like(p, np.nan)
+    tested = np.flatnonzero(~np.isnan(p))
+    order = tested[np.argsort(p[tested], kind="stable")]
+    steps = np.maximum.accumulate((len(order) - np.arange(len(order))) * p[order])
+    adjusted[order] = np.minimum(steps, 1.0)
+    return adjusted
+
+
+def median(values: Array) -> Array:
+    """(rows,) median of (rows, seeds) without the NaN ones; may be infinite; NaN where none is."""
+    n = (~np.isnan(values)).sum(axis=1)
+    if values.shape[1] == 0:
+        return np.full(len(values), np.nan)
+    ordered = np.sort(values, axis=1)  # NaN comes last
+    rows = np.arange(len(values))
+    below, above = ordered[rows, np.maximum(n - 1, 0) // 2], ordered[rows, n // 2]
+    middle: Array = np.where(below == above, below, (below + above) / 2)
+    return middle
+
+
+def share_bounds(happened: int, n: int) -> tuple[float, float]:
+    """The one-sided 95 % bounds of a share, lower and upper (Clopper and Pearson 1934)."""
+    if n == 0:
+        return 0.0, 1.0
+    lower = special.betaincinv(happened, n - happened + 1, LEVEL) if happened else 0.0
+    upper = special.betaincinv(happened + 1, n - happened, 1 - LEVEL) if happened < n else 1.0
+    return float(lower), float(upper)
+
+
+def share_verdict(happened: int, n: int) -> str:
+    """`reproduced` if the share is surely above one half, `contradicted` if surely below."""
+    lower, upper = share_bounds(happened, n)
+    if lower > 0.5:
+        return "reproduced"
+    return "contradicted" if upper < 0.5 else "undecided"

@@ -1,0 +1,43 @@
+"""Numbers and counts as the reasons of claims.csv word them."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+
+
+def short(value: float) -> str:
+    """Three significant digits, with a true minus sign."""
+    if math.isnan(value):
+        return "not measured"
+    return f"{value:.3g}".replace("-", "−", 1) if value < 0 else f"{value:.3g}"
+
+
+def interval(low: float, high: float) -> str:
+    return f"[{short(low)}, {short(high)}]"
+
+
+def p_value(p: float) -> str:
+    """`p = 0.0312`, or a bound where it is smaller than anyone believes."""
+    return "p < 1e-06" if p < 1e-6 else f"p = {p:.3g}"
+
+
+def dropped(reasons: Iterable[str], of: int) -> str:
+    """`2 of 5 seeds dropped: 1 failed, 1 waiting`, empty where none is.
+
+    `reasons` holds one entry for each seed that has no value. Where all share one that speaks of
+    every run, it stands alone.
+    """
+    counts = Counter(reasons)
+    if not counts:
+        return ""
+    general = next((r for r in counts if r.startswith(("no ", "goal ", "axis "))), None)
+    if general is not None:
+        return general
+    total = sum(counts.values())
+    listed = ", ".join(f"{n} {reason}" for reason, n in counts.items())
+    return f"{total} of {of} seeds dropped: {listed}"
+
+
+def joined(*parts: str) -> str:
+    """The parts that say something, as one sentence."""
+    return "; ".join(part for part in parts if part)

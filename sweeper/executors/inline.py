@@ -1,0 +1,54 @@
+"""Trials in the sweep's own process, one after another."""
+
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import replace
+
+from sweeper.errors import Pruned
+from sweeper.executors.job import Ended, Job, Judge, Reported
+from sweeper.executors.perform import Curve, perform
+
+# What ends within this time shares one commit of the store.
+_SHARED_S = 0.05
+_AHEAD = 64
+
+
+class InlineExecutor:
+    """One slot, no process of its own: for debugging and very short trials."""
+
+    slots = 1
+
+    def __init__(self, device: str = "cpu") -> None:
+        self._device = device
+        self._waiting: deque[Job] = deque()
+
+    def room(self) -> int:
+        return _AHEAD - len(self._waiting)
+
+    def start(self, job: Job) -> None:
+        self._waiting.append(job)
+
+    def events(self, judge: Judge) -> list[Ended]:
+        ended: list[Ended] = []
+        until = time.monotonic() + _SHARED_S
+        while self._waiting and time.monotonic() < until:
+            ended.append(self._run(self._waiting.popleft(), judge))
+        return ended
+
+    def _run(self, job: Job, judge: Judge) -> Ended:
+        curve = Curve()
+        is_pruned = False
+
+        def report(step: float, metrics: Mapping[str, float]) -> None:
+            nonlocal is_pruned
+            curve.add(step, metrics)
+            if is_pruned:
+                raise Pruned
+            is_pruned = judge(Reported(job.trial_id, job.attempt, step, metrics))
+
+        ending, mend = perform(job, self._device, report)
+        return Ended(job, self._device, replace(ending, curve=curve.columns), mend)
+
+    def close(self) -> None:
+        self._waiting.clear()

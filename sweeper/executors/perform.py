@@ -1,0 +1,206 @@
+"""One attempt, performed in this process: call the task, turn every ending into a record."""
+
+import math
+import platform
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from inspect import Parameter, signature
+from pathlib import Path
+from typing import Any
+
+from sweeper import __version__, targets
+from sweeper.errors import DoesNotApply, Pruned, RequestError
+from sweeper.executors.job import Job
+from sweeper.trial import Config, Ending
+
+Report = Callable[[float, Mapping[str, float]], None]
+_CONTRACT = "train(config, *, seed, device, report, workdir)"
+
+
+class Curve:
+    """Collects reported points as equally long columns, None where a name was not reported."""
+
+    def __init__(self) -> None:
+        self.columns: dict[str, list[float | None]] = {"step": []}
+
+    def add(self, step: float, metrics: Mapping[str, float]) -> None:
+        before = len(self.columns["step"])
+        self.columns["step"].append(step)
+        for name in metrics.keys() - self.columns.keys():
+            self.columns[name] = [None] * before
+        for name, column in self.columns.items():
+            if name != "step":
+                column.append(metrics.get(name))
+
+    def last(self) -> dict[str, float]:
+        """The last value of each reported name."""
+        found = {}
+        for name, column in self.columns.items():
+            values = [v for v in column if v is not None]
+            if name != "step" and values:
+                found[name] = values[-1]
+        return found
+
+
+def perform(job: Job, device: str, report: Report) -> tuple[Ending, str]:
+    """Run the attempt (or the check); returns its ending, and the mend if the request was wrong.
+
+    Never raises but for KeyboardInterrupt: a user's exception is a record.
+    """
+    started = time.perf_counter()
+    status, metrics, error, mend = "done", dict[str, float](), "", ""
+    try:
+        _let_import_from_here()
+        targets.allow(job.allowed)
+        if job.is_check:
+            check(job)
+        else:
+            metrics = _call_task(job, device, report)
+            status = _done_or_diverged(metrics)
+    except Pruned:
+        status = "pruned"
+    except DoesNotApply as reason:
+        status, error = "skipped", str(reason)
+    except RequestError as reason:
+        status, error, mend = "failed", str(reason), str(reason)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as raised:  # noqa: BLE001 - SystemExit of a user's code is a record too
+        status, error = _classify(raised), _last_line(raised)
+        traceback.print_exc()
+    duration_s = time.perf_counter() - started
+    return Ending(status, metrics, {}, error, duration_s, _versions(job)), mend
+
+
+def _let_import_from_here() -> None:
+    """The user's modules lie in the current folder: last on the path, so none hides a library."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
+
+
+def _call_task(job: Job, device: str, report: Report) -> dict[str, float]:
+    task = targets.load(job.config["task"]["_target_"])
+    work = Path(job.folder) / "work"
+    work.mkdir(parents=True, exist_ok=True)
+    curve = Curve()
+
+    def report_checked(step: float, **metrics: float) -> None:
+        checked = {name: _number(name, value) for name, value in metrics.items()}
+        curve.add(_number("step", step), checked)
+        report(step, checked)
+
+    own = job.config["task"]["_target_"].startswith(targets.OWN)
+    if own:
+        # Only the built-in task keeps rendered data; a user's own imports nothing of it.
+        from sweeper.training.data import cache_at
+
+        cache_at(Path(job.cache))
+    returned = task(
+        Config(job.config), seed=job.seed, device=device, report=report_checked, workdir=work
+    )
+    return {**curve.last(), **_checked_result(returned, job.config["task"]["_target_"])}
+
+
+def _checked_result(returned: Any, path: str) -> dict[str, float]:
+    if not isinstance(returned, Mapping):
+        raise RequestError(
+            f"{path} returned {type(returned).__name__} where a mapping of names to numbers is "
+            'due: end it with, for example, `return {"val_loss": loss}`.'
+        )
+    return {str(name): _number(str(name), value, f"{path} returned ") for name, value in returned.items()}
+
+
+def _number(name: str, value: Any, who: str = "report got ") -> float:
+    try:
+        if isinstance(value, str | bytes):
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise RequestError(
+            f"{who}{name}={value!r} ({type(value).__name__}), which is not a number: give a float."
+        ) from None
+
+
+def _done_or_diverged(metrics: Mapping[str, float]) -> str:
+    return "done" if all(math.isfinite(v) for v in metrics.values()) else "diverged"
+
+
+def _classify(raised: BaseException) -> str:
+    text = str(raised)
+    is_oom = isinstance(raised, MemoryError) or (
+        isinstance(raised, RuntimeError)
+        and ("can't allocate memory" in text or type(raised).__name__ == "OutOfMemoryError")
+    )
+    return "oom" if is_oom else "failed"
+
+
+def _last_line(raised: BaseException) -> str:
+    return "".join(traceback.format_exception_only(raised)).strip()
+
+
+def _versions(job: Job) -> dict[str, str]:
+    found = {"sweeper": __version__, "python": platform.python_version()}
+    if "torch" in sys.modules:
+        found["torch"] = _torch_version()
+    return found
+
+
+def _torch_version() -> str:
+    return version("torch")
+
+
+def check(job: Job) -> None:
+    """Import the user's functions and check their signatures before anything is spent."""
+    for group in ("task", "model", "data"):
+        path = job.config.get(group, {}).get("_target_")
+        if not path or path.startswith(targets.OWN):
+            continue
+        function = targets.load(path)
+        if group == "task":
+            _check_task(path, function)
+        else:
+            _check_keys(path, function, group, job.typed)
+
+
+def _check_task(path: str, function: Callable[..., Any]) -> None:
+    found = signature(function)
+    try:
+        found.bind({}, seed=0, device="cpu", report=print, workdir=Path())
+    except TypeError as error:
+        raise RequestError(
+            f"{path}{found} does not fit ({error}): a training function is called as {_CONTRACT}."
+        ) from None
+
+
+def _check_keys(path: str, function: Callable[..., Any], group: str, typed: Any) -> None:
+    known, takes_any = targets.parameters(function)
+    keys = [k.partition(".")[2] for k in typed if k.startswith(f"{group}.")]
+    axes = _data_axes() if group == "data" else frozenset({"_target_"})
+    for key in keys:
+        if key not in axes and key not in known and not takes_any:
+            raise RequestError(
+                f"{path}{signature(function)} takes no {key!r}: leave {group}.{key} out, or add "
+                "the parameter."
+            )
+    needed = [
+        p.name
+        for p in signature(function).parameters.values()
+        if p.default is Parameter.empty
+        and p.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+        and p.name not in {*keys, "input_shape", "outputs", "seed"}
+    ]
+    if needed:
+        raise RequestError(
+            f"{path}{signature(function)} needs {needed[0]!r}: give it, as in "
+            f"{group}.{needed[0]}=…"
+        )
+
+
+def _data_axes() -> frozenset[str]:
+    from sweeper.axes import DATA_AXES
+
+    return DATA_AXES

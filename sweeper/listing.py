@@ -1,0 +1,119 @@
+"""What there is to ask: the recipes, and the axes with their choices, defaults and documents."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sweeper import axes as axis_models
+from sweeper.design import design
+from sweeper.recipe import load_recipe, recipe_names
+
+
+@dataclass(frozen=True)
+class ListedRecipe:
+    name: str
+    question: str
+    arms: int
+    trials: int
+    claims: int
+
+
+@dataclass(frozen=True)
+class ListedAxis:
+    """An axis: where it may be set, what it may be, and which rows of the ledger speak of it."""
+
+    axis: str
+    choices: str
+    default: str
+    about: str
+    spoken_of: str
+
+
+def recipes(folders: list[Path]) -> list[ListedRecipe]:
+    """Every recipe of these folders, by name. Raises RequestError on a broken one."""
+    listed = []
+    for name in recipe_names(folders):
+        _, recipe = load_recipe(name, folders)
+        arms = len(design(recipe))
+        lines = sum(1 for claim in recipe.claims for _ in claim.assertions())
+        listed.append(ListedRecipe(name, recipe.question, arms, arms * len(recipe.seeds), lines))
+    return listed
+
+
+def axes(folders: list[Path]) -> list[ListedAxis]:
+    """Every group with its choices, then every key of each choice, from the comments in conf."""
+    primary = yaml.safe_load((folders[-1] / "sweeper.yaml").read_text(encoding="utf-8"))
+    defaults = {k: str(v) for d in primary["defaults"] if isinstance(d, dict) for k, v in d.items()}
+    groups: dict[str, dict[str, Path]] = {}
+    for folder in reversed(folders):
+        for file in sorted(folder.glob("*/*.yaml")):
+            groups.setdefault(file.parent.name, {})[file.stem] = file
+    listed = []
+    for group in [*defaults, *sorted(set(groups) - set(defaults))]:
+        choices = groups.get(group, {})
+        listed.append(ListedAxis(group, " | ".join(choices), defaults.get(group, ""), "", ""))
+        listed.extend(_keys(group, choices))
+    return listed
+
+
+def _keys(group: str, choices: Mapping[str, Path]) -> list[ListedAxis]:
+    """Each key once, with the choices of the group that have it and the defaults it has there."""
+    merged: dict[str, list[tuple[str, ListedAxis]]] = {}
+    for choice, file in choices.items():
+        for axis in _read_keys(group, choice, file):
+            merged.setdefault(axis.axis, []).append((choice, axis))
+    return [_one(found, len(choices)) for found in merged.values()]
+
+
+def _one(found: list[tuple[str, ListedAxis]], choices: int) -> ListedAxis:
+    first = found[0][1]
+    defaults = list(dict.fromkeys(axis.default for _, axis in found))
+    about = first.about
+    if len(found) < choices:
+        about += f" (with {', '.join(choice for choice, _ in found)})"
+    return ListedAxis(first.axis, first.choices, " | ".join(defaults), about, first.spoken_of)
+
+
+def _read_keys(group: str, choice: str, file: Path) -> Iterator[ListedAxis]:
+    text = file.read_text(encoding="utf-8")
+    values: dict[str, Any] = yaml.safe_load(text) or {}
+    comments = _comments(text)
+    allowed = axis_models.choices(group, str(values.get("_target_", values.get("name", choice))))
+    for key, value in values.items():
+        if key in ("_target_", "name"):
+            continue
+        about, spoken_of = _documents(comments.get(key, ""))
+        yield ListedAxis(f"{group}.{key}", _allowed(allowed.get(key, "")), _shown(value), about, spoken_of)
+
+
+def _comments(text: str) -> dict[str, str]:
+    """The block of comment lines right above each top-level key."""
+    found: dict[str, str] = {}
+    block: list[str] = []
+    for line in text.splitlines():
+        if line.startswith("#"):
+            block.append(line.lstrip("# ").strip())
+        elif match := re.match(r"(\w+):", line):
+            found[match[1]] = " ".join(block)
+            block = []
+        elif not line.startswith(" "):
+            block = []
+    return found
+
+
+def _documents(comment: str) -> tuple[str, str]:
+    """A comment without, and the ids within, the brackets at its end."""
+    match = re.fullmatch(r"(.*?)\s*\[([\w., \-–]+)\]\.?", comment)
+    return (match[1], match[2]) if match else (comment, "")
+
+
+def _allowed(found: Any) -> str:
+    return " | ".join(map(str, found)) if isinstance(found, list | tuple) else str(found)
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else str(value)

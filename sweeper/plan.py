@@ -1,0 +1,61 @@
+"""What a recipe comes to: its arms, resolved, and a trial for every arm and seed."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sweeper.recipe import Recipe, read_recipe
+
+
+@dataclass(frozen=True)
+class PlannedArm:
+    """An arm with what it changes; `difference` maps each axis to (value there, value here)."""
+
+    name: str
+    compared_with: str | None
+    axes: Mapping[str, Any]  # every axis that differs between arms, by the name it is chosen with
+    difference: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Which trial answers an arm at a seed."""
+
+    arm: str
+    seed: int
+    trial_id: str
+    phase: str = "report"  # or "search"
+    axes: Mapping[str, Any] = field(default_factory=dict)  # what a search proposed
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a recipe asks for; `name` is its folder under outputs."""
+
+    name: str
+    recipe_name: str
+    recipe: Mapping[str, Any]  # as a mapping, so that reading a plan back needs no file
+    arms: tuple[PlannedArm, ...]
+    cells: tuple[Cell, ...]
+    overrides: tuple[str, ...] = ()
+
+    @property
+    def is_variant(self) -> bool:
+        """Whether anything but seeds and executor was overridden: never in reproduction.csv."""
+        return self.name != self.recipe_name
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Plan":
+        raw = json.loads(text)
+        raw["arms"] = tuple(PlannedArm(**arm) for arm in raw["arms"])
+        raw["cells"] = tuple(Cell(**cell) for cell in raw["cells"])
+        raw["overrides"] = tuple(raw["overrides"])
+        return cls(**raw)
+
+    def read_recipe(self) -> Recipe:
+        """The recipe as a typed model."""
+        return read_recipe(self.recipe, where=self.name)

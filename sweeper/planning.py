@@ -1,0 +1,242 @@
+"""From recipe to plan: every arm composed, checked and named before anything is launched."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sweeper.compose import Composer, Override
+from sweeper.design import DesignedArm, design
+from sweeper.errors import RequestError
+from sweeper.identity import canonical, digest, flatten, trial_id
+from sweeper.plan import Cell, Plan, PlannedArm
+from sweeper.recipe import BASELINE, Recipe, read_recipe, read_seeds
+from sweeper.trial import Trial
+
+_UNCHANGING = ("executor", "search")  # overrides of these, and of seeds, make no variant
+
+
+@dataclass(frozen=True)
+class Search:
+    """A searched arm: its own values, on which each proposal of the sampler is set."""
+
+    arm: str
+    values: Mapping[str, Any]
+    config: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A plan with the trials it needs, ready to run."""
+
+    plan: Plan
+    trials: Mapping[str, Trial]
+    executor: Mapping[str, Any]
+    sampler: Mapping[str, Any]
+    searches: Sequence[Search] = ()
+    recipe: Recipe | None = field(default=None, repr=False)
+
+
+def make_request(
+    name: str,
+    recipe: Recipe,
+    composer: Composer,
+    overrides: Sequence[Override] = (),
+    as_name: str | None = None,
+) -> Request:
+    """Compose every arm of `recipe` under `overrides`.
+
+    Raises RequestError, naming recipe and arm, for whatever is wrong with any of them.
+    """
+    try:
+        return _make_request(name, recipe, composer, overrides, as_name)
+    except RequestError as error:
+        raise RequestError(f"recipe {name}: {error}") from None
+
+
+def _make_request(
+    name: str,
+    recipe: Recipe,
+    composer: Composer,
+    overrides: Sequence[Override],
+    as_name: str | None,
+) -> Request:
+    recipe = _with_seeds(recipe, overrides)
+    changing = {o.key: o.value for o in overrides if _changes_what_is_asked(o.key)}
+    placing = {o.key: o.value for o in overrides if o.key.split(".")[0] in _UNCHANGING}
+    baseline = {**_own_of_recipe(recipe.baseline, changing, composer), **changing, **placing}
+    designed = design(recipe)
+    configs = {arm.name: _compose_arm(arm, baseline, composer) for arm in designed}
+    searches = _searches(recipe, designed, configs, baseline)
+    searched = {s.arm for s in searches}
+    arms = _planned(designed, configs, baseline, searched)
+    trials, cells = _cells({a: c for a, c in configs.items() if a not in searched}, recipe.seeds)
+    plan = Plan(
+        name=as_name or _variant(name, changing),
+        recipe_name=name,
+        recipe=recipe.model_dump(mode="json", by_alias=True, exclude_defaults=True),
+        arms=tuple(arms),
+        cells=tuple(cells),
+        overrides=tuple(o.text for o in overrides),
+    )
+    where = configs[BASELINE]
+    return Request(plan, trials, where["executor"], where["search"], searches, recipe)
+
+
+def _with_seeds(recipe: Recipe, overrides: Sequence[Override]) -> Recipe:
+    for override in overrides:
+        if override.key == "seeds":
+            raw = recipe.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+            try:
+                raw["seeds"] = read_seeds(override.value)
+            except ValueError as error:
+                raise RequestError(f"{error}.") from None
+            recipe = read_recipe(raw, where="under this override")
+    return recipe
+
+
+def _changes_what_is_asked(key: str) -> bool:
+    return key != "seeds" and key.split(".")[0] not in _UNCHANGING
+
+
+def _own_of_recipe(
+    baseline: Mapping[str, Any], changing: Mapping[str, Any], composer: Composer
+) -> dict[str, Any]:
+    """The recipe's baseline, less what describes a source that the user replaces by their own.
+
+    Under `model._target_=…` the recipe's own `model` keys say nothing of the user's; of `data`
+    the axes stay, since they act on any arrays.
+    """
+    replaced = {key.removesuffix("._target_") for key in changing if key.endswith("._target_")}
+    stays = {key for group in replaced for key in composer.keys({group: "custom"})}
+    return {k: v for k, v in baseline.items() if k.split(".")[0] not in replaced or k in stays}
+
+
+def _compose_arm(
+    arm: DesignedArm, baseline: Mapping[str, Any], composer: Composer
+) -> dict[str, Any]:
+    values = {**baseline, **arm.values}
+    for group in {key for key in arm.values if key in composer.groups}:
+        if arm.values[group] in composer.groups[group]:
+            values = _rechosen(values, group, arm, composer)
+    try:
+        return composer.resolve(values)
+    except RequestError as error:
+        raise RequestError(f"arm {arm.name!r}: {error}") from None
+
+
+def _rechosen(
+    values: Mapping[str, Any], group: str, arm: DesignedArm, composer: Composer
+) -> dict[str, Any]:
+    """An arm's choice leaves behind the inherited values that only the old choice had."""
+    known = composer.keys({group: str(arm.values[group])})
+    return {
+        key: value
+        for key, value in values.items()
+        if not key.startswith(f"{group}.") or key in known or key in arm.values
+    }
+
+
+def _planned(
+    designed: Sequence[DesignedArm],
+    configs: Mapping[str, Mapping[str, Any]],
+    baseline: Mapping[str, Any],
+    searched: set[str],
+) -> list[PlannedArm]:
+    names = list(dict.fromkeys(key for arm in designed for key in arm.values))
+    flat = {arm.name: flatten(_less_placing(configs[arm.name])) for arm in designed}
+    planned = []
+    for arm in designed:
+        values = {**baseline, **arm.values}
+        axes = {key: _value_of(key, values, configs[arm.name]) for key in names}
+        difference = _difference(flat, arm, is_searched=arm.name in searched)
+        planned.append(PlannedArm(arm.name, arm.compared_with, axes, difference))
+    return planned
+
+
+def _less_placing(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in config.items() if k not in _UNCHANGING}
+
+
+def _value_of(key: str, values: Mapping[str, Any], config: Mapping[str, Any]) -> Any:
+    """The value of an axis in an arm: the choice of a group, or the resolved value of a key."""
+    if "." not in key:
+        return values.get(key, config[key].get("name") or config[key]["_target_"].rpartition(".")[2])
+    found: Any = config
+    for step in key.split("."):
+        found = found.get(step) if isinstance(found, Mapping) else None
+    return found
+
+
+def _difference(
+    flat: Mapping[str, Mapping[str, Any]], arm: DesignedArm, *, is_searched: bool
+) -> dict[str, tuple[Any, Any]]:
+    if arm.compared_with is None:
+        return {}
+    here, there = flat[arm.name], flat[arm.compared_with]
+    keys = [k for k in {**there, **here} if here.get(k) != there.get(k)]
+    if is_searched:
+        return {key: (there.get(key), here.get(key)) for key in keys}
+    if not keys:
+        raise RequestError(
+            f"arm {arm.name!r} changes nothing of {arm.compared_with!r}, with which it is "
+            f"compared: {dict(arm.values)} are its values already."
+        )
+    if here == flat[BASELINE]:
+        raise RequestError(f"arm {arm.name!r} equals the baseline: leave it out, or change it.")
+    return {key: (there.get(key), here.get(key)) for key in keys}
+
+
+def _cells(
+    configs: Mapping[str, Mapping[str, Any]], seeds: Sequence[int], phase: str = "report"
+) -> tuple[dict[str, Trial], list[Cell]]:
+    trials: dict[str, Trial] = {}
+    cells = []
+    for arm, config in configs.items():
+        for seed in seeds:
+            trial = make_trial(config, seed)
+            trials[trial.trial_id] = trial
+            cells.append(Cell(arm, seed, trial.trial_id, phase))
+    return trials, cells
+
+
+def make_trial(config: Mapping[str, Any], seed: int) -> Trial:
+    """The trial of a configuration at a seed, under its own name."""
+    return Trial(trial_id(config, seed), seed, _less_placing(config))
+
+
+def _searches(
+    recipe: Recipe,
+    designed: Sequence[DesignedArm],
+    configs: Mapping[str, Mapping[str, Any]],
+    baseline: Mapping[str, Any],
+) -> list[Search]:
+    if recipe.search is None:
+        return []
+    arms = recipe.search.arms or [arm.name for arm in designed]
+    found = []
+    for arm in designed:
+        if arm.name in arms:
+            for axis in set(recipe.search.axes) & set(arm.values):
+                raise RequestError(
+                    f"search.axes: {axis!r} is set by the arm {arm.name!r} itself, so it is no "
+                    "nuisance axis: take it out of one of the two."
+                )
+            found.append(Search(arm.name, {**baseline, **arm.values}, configs[arm.name]))
+    return found
+
+
+def _variant(name: str, changing: Mapping[str, Any]) -> str:
+    return f"{name}+{digest({k: canonical(v) for k, v in changing.items()}, 6)}" if changing else name
+
+
+def with_winner(request: Request, arm: str, config: Mapping[str, Any], values: Mapping[str, Any]) -> Request:
+    """The request with a searched arm's winner in place: its reported cells are known now."""
+    assert request.recipe is not None
+    trials, cells = _cells({arm: config}, request.recipe.seeds)
+    arms = tuple(
+        replace(a, axes={**a.axes, **values}) if a.name == arm else a for a in request.plan.arms
+    )
+    order = {a.name: i for i, a in enumerate(arms)}
+    every = sorted((*request.plan.cells, *cells), key=lambda c: (order[c.arm], c.phase == "report"))
+    plan = replace(request.plan, arms=arms, cells=tuple(every))
+    return replace(request, plan=plan, trials={**request.trials, **trials})

@@ -1,0 +1,178 @@
+"""Where the loop's trials come from: the cells of a fixed design, and searches."""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import fmean
+from typing import Any
+
+from sweeper.compose import Composer
+from sweeper.identity import digest
+from sweeper.metric import MetricExpression, of_run, parse
+from sweeper.plan import Cell
+from sweeper.planning import Request, Search, make_trial, with_winner
+from sweeper.recipe import Goal
+from sweeper.store import Store
+from sweeper.study import Study, cell_space, make_sampler, search_space
+from sweeper.trial import FINAL, RESULTS, Ending, Trial
+
+
+@dataclass(frozen=True)
+class Result:
+    """A trial's status and its value of the metric that is told, if it has one."""
+
+    status: str
+    value: float | None
+
+
+def result(ending: Ending, metric: MetricExpression, goal: Goal) -> Result:
+    """What a study is told of an ending."""
+    value = of_run(metric, ending.metrics, ending.curve, is_down=goal == "down")
+    return Result(ending.status, value)
+
+
+def told_metric(request: Request, metric: str | None = None) -> tuple[MetricExpression, Goal]:
+    """The metric of a single run that studies are told; for one over several arms, what it is of."""
+    assert request.recipe is not None
+    text = metric or next(iter(request.recipe.metrics))
+    expression = parse(text)
+    if expression.function in ("best_of", "largest_of", "spread"):
+        expression = MetricExpression("", (expression.name,))
+    goal = request.recipe.goal(text) if text in request.recipe.metrics else "down"
+    return expression, goal
+
+
+class FixedCells:
+    """The cells of a design, in order; each enqueued with Optuna just before it is asked for."""
+
+    def __init__(
+        self, request: Request, cells: Sequence[Cell], statuses: Mapping[str, str]
+    ) -> None:
+        self._trials = request.trials
+        self._waiting = deque(c for c in cells if statuses.get(c.trial_id) not in FINAL)
+        self.metric, self._goal = told_metric(request)
+        self._numbers: dict[str, int] = {}
+        seeds = [c.seed for c in cells] or [0]
+        self._study = Study(cell_space([a.name for a in request.plan.arms], seeds), self._goal)
+
+    @property
+    def is_done(self) -> bool:
+        return not self._waiting and not self._numbers
+
+    def ask(self) -> Trial | None:
+        """The next trial, or None where nothing waits."""
+        if not self._waiting:
+            return None
+        cell = self._waiting.popleft()
+        asked = self._study.ask({"arm": cell.arm, "seed": cell.seed})
+        self._numbers[cell.trial_id] = asked.number
+        return self._trials[cell.trial_id]
+
+    def tell(self, trial_id: str, ending: Ending) -> None:
+        found = result(ending, self.metric, self._goal)
+        self._study.tell(self._numbers.pop(trial_id), found.status, found.value)
+
+
+@dataclass
+class _Proposal:
+    number: int
+    values: Mapping[str, Any]
+    trials: list[Trial]
+    waiting: deque[Trial]
+    results: dict[str, Result] = field(default_factory=dict)
+
+
+class SearchedArm:
+    """One arm's search: proposals asked of Optuna, each tried on the search's seeds."""
+
+    def __init__(self, request: Request, search: Search, store: Store, composer: Composer) -> None:
+        assert request.recipe is not None and request.recipe.search is not None
+        self._settings, self._search = request.recipe.search, search
+        self._store, self._composer = store, composer
+        self.arm = search.arm
+        self.metric, self._goal = told_metric(request, self._settings.metric)
+        # What is asked, how, and by which sampler: another of these is another study.
+        self._name = f"{request.plan.name}/{search.arm}/" + digest(
+            {
+                "config": {k: v for k, v in search.config.items() if k != "executor"},
+                "space": self._settings.model_dump(mode="json", exclude={"trials", "arms"}),
+            },
+            8,
+        )
+        sampler = make_sampler(request.sampler, self._name)
+        self._study = Study(search_space(self._settings.axes), self._goal, sampler)
+        self._asked = 0
+        self._open: dict[int, _Proposal] = {}
+        self.cells: list[Cell] = []
+        self._recorded = 0
+        self._replay(store.turns(self._name))
+
+    def _replay(self, turns: Sequence[Mapping[str, Any]]) -> None:
+        self._study.replay(turns)
+        self._recorded = len(self._study.turns)
+        told = {turn["tell"] for turn in turns if "tell" in turn}
+        for turn in turns:
+            if "ask" in turn:
+                self._asked += 1
+                proposal = self._propose(turn["ask"], turn["values"])
+                if turn["ask"] not in told:
+                    self._open[proposal.number] = proposal
+
+    def _propose(self, number: int, values: Mapping[str, Any]) -> _Proposal:
+        config = self._composer.resolve({**self._search.values, **values})
+        trials = [make_trial(config, seed) for seed in self._settings.seeds]
+        self.cells += [Cell(self.arm, t.seed, t.trial_id, "search", dict(values)) for t in trials]
+        return _Proposal(number, values, trials, deque(trials))
+
+    @property
+    def is_done(self) -> bool:
+        return self._asked >= self._settings.trials and not self._open
+
+    def ask(self) -> Trial | None:
+        """The next trial of an open proposal, or of a new one while the budget lasts."""
+        for proposal in self._open.values():
+            if proposal.waiting:
+                return proposal.waiting.popleft()
+        if self._asked >= self._settings.trials:
+            return None
+        asked = self._study.ask()
+        self._asked += 1
+        proposal = self._propose(asked.number, asked.values)
+        self._open[asked.number] = proposal
+        self._record_turns()
+        return proposal.waiting.popleft()
+
+    def tell(self, trial_id: str, ending: Ending) -> None:
+        found = result(ending, self.metric, self._goal)
+        for proposal in list(self._open.values()):
+            if trial_id in {t.trial_id for t in proposal.trials}:
+                proposal.results[trial_id] = found
+                if len(proposal.results) == len({t.trial_id for t in proposal.trials}):
+                    self._tell(proposal)
+
+    def _tell(self, proposal: _Proposal) -> None:
+        del self._open[proposal.number]
+        results = list(proposal.results.values())
+        bad = [r.status for r in results if r.status not in RESULTS or r.value is None]
+        diverged = [r.status for r in results if r.status == "diverged"]
+        status = (bad or diverged or ["done"])[0]
+        value = None if bad else fmean(r.value for r in results if r.value is not None)
+        self._study.tell(proposal.number, status, value)
+        self._record_turns()
+
+    def _record_turns(self) -> None:
+        for turn in self._study.turns[self._recorded :]:
+            self._store.add_turn(self._name, self._recorded, turn)
+            self._recorded += 1
+
+    def conclude(self, request: Request) -> Request:
+        """The request with this search's cells and, on the recipe's seeds, its winner's."""
+        cells = (*request.plan.cells, *self.cells)
+        request = replace(request, plan=replace(request.plan, cells=cells))
+        best = self._study.best()
+        if best is None:
+            return request
+        config = self._composer.resolve({**self._search.values, **best.values})
+        return with_winner(request, self.arm, config, best.values)
+
+

@@ -1,0 +1,249 @@
+"""The loop: asks for trials, hands them to slots, records every ending, never waits for one."""
+
+import signal
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from types import FrameType
+from typing import Any, Protocol
+
+from sweeper.compose import Composer
+from sweeper.errors import RequestError
+from sweeper.executors.job import Ended, Executor, Job, Reported
+from sweeper.folders import Outputs
+from sweeper.planning import Request
+from sweeper.sources import FixedCells, SearchedArm
+from sweeper.store import Store
+from sweeper.trial import FINAL, Trial
+
+_CALLED = ("task", "model", "data")
+# Endings that are nobody's fault but the moment's: such a trial is tried once more.
+_RETRIED = ("crashed", "lost")
+
+
+class Watcher(Protocol):
+    """Who is told what happens, as it happens."""
+
+    def planned(self, request: Request, trials: int, done: int) -> None:
+        """A recipe begins (or goes on): so many trials in all, so many of them answered."""
+
+    def started(self, job: Job) -> None:
+        """A trial was handed to a slot."""
+
+    def ended(self, event: Ended, *, again: bool) -> None:
+        """An attempt ended and is recorded; with `again` the trial is tried once more."""
+
+    def finished(self, request: Request) -> None:
+        """Every cell of a recipe has its answer."""
+
+
+@dataclass
+class _Study:
+    """A request on its way: what still has to be asked, and which trials are open."""
+
+    request: Request
+    sources: "list[FixedCells | SearchedArm]"
+    is_finished: bool = False
+
+
+@dataclass(frozen=True)
+class How:
+    """How trials are run, whatever is asked."""
+
+    outputs: Outputs
+    allowed: Sequence[str] = ()
+    typed: Sequence[str] = ()
+    timeout_s: float | None = None
+    retry: bool = False
+
+
+class Sweep:
+    """Runs what is missing of some requests, recipe after recipe, with no gap between them."""
+
+    def __init__(self, store: Store, executor: Executor, how: How, watcher: Watcher) -> None:
+        self._store, self._executor, self._how, self._watcher = store, executor, how, watcher
+        self._studies: list[_Study] = []
+        self._running: dict[str, Trial] = {}
+        self._tellers: dict[str, list[FixedCells | SearchedArm]] = defaultdict(list)
+        self._again: list[Trial] = []
+        self._interrupts = 0
+
+    @property
+    def was_interrupted(self) -> bool:
+        return self._interrupts > 0
+
+    def run(self, requests: Sequence[Request], composer: Composer) -> None:
+        """Run until every cell is answered, or until an interrupt has let what runs end.
+
+        Raises RequestError where a child found the request itself to be wrong.
+        """
+        self._store.cancel_running()
+        with self._interruptible():
+            self._check_functions(requests)
+            self._begin(requests, composer)
+            self._loop(composer)
+
+    def _loop(self, composer: Composer) -> None:
+        ended: list[Ended] = []
+        while True:
+            with self._store.turn():  # one commit: results in, next trials out
+                recorded = [(event, self._record(event)) for event in ended]
+                mends = [event.mend for event in ended if event.mend]
+                self._conclude_searches()
+                jobs = [] if mends or self.was_interrupted else self._next_jobs()
+            for job in jobs:
+                self._executor.start(job)
+                self._watcher.started(job)
+            for event, again in recorded:
+                self._watcher.ended(event, again=again)
+            if mends:
+                raise RequestError(mends[0])
+            self._announce_finished()
+            if not self._running:
+                return
+            ended = []
+            while not ended:
+                ended = self._executor.events(self._judge)
+
+    def _begin(self, requests: Sequence[Request], composer: Composer) -> None:
+        with self._store.turn():
+            for request in requests:
+                self._store.save_plan(request.plan)
+                self._store.add_trials(request.trials.values())
+            statuses = self._store.statuses()
+            if self._how.retry:
+                failed = {"failed", "crashed", "oom", "timeout", "lost"}
+                asked = {t for request in requests for t in request.trials}
+                self._store.forget(t for t in asked if statuses.get(t) in failed)
+                statuses = self._store.statuses()
+            for request in requests:
+                fixed = FixedCells(request, request.plan.cells, statuses)
+                searched = [SearchedArm(request, s, self._store, composer) for s in request.searches]
+                self._studies.append(_Study(request, [*searched, fixed]))
+        for request in requests:
+            done = sum(statuses.get(t) in FINAL for t in request.trials)
+            self._watcher.planned(request, len(request.trials), done)
+
+    def _check_functions(self, requests: Sequence[Request]) -> None:
+        """Let a child import the user's functions and check their signatures, before any trial."""
+        checks: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+        for request in requests:
+            for trial in request.trials.values():
+                paths = tuple(trial.config.get(g, {}).get("_target_") for g in _CALLED)
+                if any(path and not path.startswith("sweeper.") for path in paths):
+                    checks.setdefault(paths, trial.config)
+        for number, config in enumerate(checks.values()):
+            self._executor.start(self._job(Trial(f"check-{number}", 0, config), 0))
+        left = len(checks)
+        while left:
+            for event in self._executor.events(self._judge):
+                left -= 1
+                if event.ending.status != "done":
+                    raise RequestError(event.mend or f"the user's code cannot be loaded: {event.ending.error}")
+
+    def _job(self, trial: Trial, attempt: int) -> Job:
+        outputs = self._how.outputs
+        return Job(
+            trial_id=trial.trial_id,
+            attempt=attempt,
+            seed=trial.seed,
+            config=trial.config,
+            folder=str(outputs.trial(trial.trial_id).resolve()),
+            cache=str(outputs.cache.resolve()),
+            allowed=tuple(self._how.allowed),
+            typed=tuple(self._how.typed),
+            timeout_s=self._how.timeout_s,
+        )
+
+    def _next_jobs(self) -> list[Job]:
+        jobs = []
+        while len(jobs) < self._executor.room():
+            trial = self._ask()
+            if trial is None:
+                break
+            attempt = self._store.start(trial.trial_id, "")
+            self._running[trial.trial_id] = trial
+            jobs.append(self._job(trial, attempt))
+        return jobs
+
+    def _ask(self) -> Trial | None:
+        """The next trial that nobody runs yet: retries first, then recipe by recipe."""
+        if self._again:
+            return self._again.pop()
+        for study in self._studies:
+            for source in study.sources:
+                while (trial := source.ask()) is not None:
+                    if not self._is_answered(source, trial):
+                        return trial
+        return None
+
+    def _is_answered(self, source: "FixedCells | SearchedArm", trial: Trial) -> bool:
+        """Whether the trial needs no slot: it is answered already, or another recipe runs it now."""
+        if trial.trial_id in self._running or trial in self._again:
+            self._tellers[trial.trial_id].append(source)
+            return True
+        self._store.add_trials([trial])
+        answer = self._store.answer(trial.trial_id)
+        if answer is not None:
+            source.tell(trial.trial_id, answer.ending)
+            return True
+        self._tellers[trial.trial_id].append(source)
+        return False
+
+    def _record(self, event: Ended) -> bool:
+        """Write an ending and tell whoever asked; returns whether the trial is tried again."""
+        trial, ending = self._running.pop(event.job.trial_id), event.ending
+        if event.mend:  # the request is at fault, not the trial: it waits for the mend
+            ending = replace(ending, status="cancelled")
+        again = ending.is_chance and not self._store.tally(trial.trial_id, _RETRIED)
+        self._store.end(event.job.trial_id, event.job.attempt, event.device, ending, again=again)
+        if again:
+            self._again.append(trial)
+        elif not event.mend:
+            for source in self._tellers.pop(trial.trial_id):
+                source.tell(trial.trial_id, ending)
+        return again
+
+    def _conclude_searches(self) -> None:
+        """A search that is done has a winner: its cells on the recipe's seeds are asked next."""
+        for study in self._studies:
+            for source in [s for s in study.sources if isinstance(s, SearchedArm) and s.is_done]:
+                study.sources.remove(source)
+                study.request = source.conclude(study.request)
+                self._store.add_trials(study.request.trials.values())
+                self._store.save_plan(study.request.plan)
+                cells = [
+                    c for c in study.request.plan.cells
+                    if c.arm == source.arm and c.phase == "report"
+                ]  # fmt: skip
+                study.sources.append(FixedCells(study.request, cells, self._store.statuses()))
+
+    def _announce_finished(self) -> None:
+        for study in self._studies:
+            if not study.is_finished and all(source.is_done for source in study.sources):
+                study.is_finished = True
+                self._watcher.finished(study.request)
+
+    def _judge(self, reported: Reported) -> bool:
+        """Whether to give the trial up. Comparisons prune nothing."""
+        return False
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """First SIGINT: finish what runs. Second: stop now."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def interrupt(number: int, frame: FrameType | None) -> None:
+            self._interrupts += 1
+            if self._interrupts > 1:
+                raise KeyboardInterrupt
+
+        before = signal.signal(signal.SIGINT, interrupt)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)

@@ -1,0 +1,1 @@
+"""The built-in task: data, models, initialisation, schedules, one training loop."""

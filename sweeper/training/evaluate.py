@@ -1,0 +1,109 @@
+"""Reading losses and accuracies without touching weights, buffers or the streams of training."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sweeper.errors import RequestError
+from sweeper.training import streams
+from sweeper.training.health import Firing
+from sweeper.training.losses import Loss
+from sweeper.training.prepare import Prepared
+
+
+class Evaluation:
+    """Reads the net on the training and the validation part, the way the `train` axes say."""
+
+    def __init__(self, data: Prepared, loss: Loss, train: Mapping[str, Any], seed: int) -> None:
+        self._loss, self._seed = loss, streams.number(seed, "evaluation")
+        self._batch = train["evaluation_batch_size"]
+        self._loss_mode = train["evaluation_mode"]
+        self._accuracy_mode = train["accuracy_mode"] or train["evaluation_mode"]
+        self._is_divided = train["validation_loss"] == "divided_by_batch"
+        self._is_classification = bool(data.classes)
+        self._parts = {
+            "train": _ordered(data.train_x, data.train_y, train["evaluation_order"]),
+            "val": _ordered(data.val_x, data.val_y, train["evaluation_order"]),
+        }
+
+    def read(self, model: nn.Module) -> dict[str, float]:
+        """train_loss, val_loss, with classes train_accuracy and val_accuracy, and dead_units."""
+        firing = Firing()
+        result: dict[str, float] = {}
+        for part in self._parts:
+            with firing.watch(model) if part == "train" else nullcontext():
+                loss, accuracy = self._pass(model, self._loss_mode, part)
+            if self._accuracy_mode != self._loss_mode and self._is_classification:
+                accuracy = self._pass(model, self._accuracy_mode, part)[1]
+            result[f"{part}_loss"] = loss
+            if self._is_classification:
+                result[f"{part}_accuracy"] = accuracy
+        dead = firing.dead_share
+        return result if dead is None else {**result, "dead_units": dead}
+
+    def _pass(self, model: nn.Module, mode: str, part: str) -> tuple[float, float]:
+        """Mean loss and accuracy (0 without classes) over one part, in the given mode."""
+        x, y = self._parts[part]
+        losses, sizes, right = [], [], []
+        # Each pass by itself: one in training mode would move what the next one reads.
+        with torch.no_grad(), _untouched(model, self._seed):
+            model.train(mode == "train")
+            for some_x, some_y in _batches(x, y, self._batch):
+                outputs = model(some_x)
+                losses.append(self._loss(outputs, some_y))
+                sizes.append(len(some_y))
+                if self._is_classification:
+                    right.append((outputs.argmax(dim=1) == some_y).sum())
+        accuracy = torch.stack(right).sum().item() / len(y) if right else 0.0
+        means = torch.stack(losses).double().cpu()
+        if part == "val" and self._is_divided:  # the seeded fault: a mean divided once more
+            return (means.mean() / self._batch).item(), accuracy
+        weights = torch.tensor(sizes, dtype=torch.float64)
+        return ((means * weights).sum() / len(y)).item(), accuracy
+
+
+def _ordered(x: Tensor, y: Tensor, order: str) -> tuple[Tensor, Tensor]:
+    if order == "as_drawn":
+        return x, y
+    if y.is_floating_point():
+        raise RequestError("train.evaluation_order: by_class needs classes, not numbers.")
+    by_class = y.argsort(stable=True)
+    return x[by_class], y[by_class]
+
+
+def _batches(x: Tensor, y: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Consecutive batches; a single sample left over joins the batch before.
+
+    In training mode BN cannot normalise one vector by itself.
+    """
+    start, count = 0, len(x)
+    while start < count:
+        stop = start + size
+        if stop == count - 1 and size > 1:
+            stop = count
+        yield x[start:stop], y[start:stop]
+        start = stop
+
+
+@contextmanager
+def _untouched(model: nn.Module, seed: int) -> Iterator[None]:
+    """Put the mode, the buffers and the random state back as they were.
+
+    A real forgotten `eval()` also moves BN's running statistics and draws from the stream of
+    dropout. Both are undone, so that the same training is read in two ways, bit for bit.
+    """
+    was_training = {module: module.training for module in model.modules()}
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    devices = sorted({p.device.index for p in model.parameters() if p.device.type == "cuda"})
+    try:
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(seed)
+            yield
+    finally:
+        for name, buffer in model.named_buffers():
+            buffer.copy_(buffers[name])
+        for module, mode in was_training.items():
+            module.training = mode

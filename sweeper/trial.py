@@ -1,0 +1,72 @@
+"""The nouns that cross from asking to doing: a configuration, a trial, how a trial ended."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Status = Literal[
+    "waiting", "running", "done", "diverged", "pruned", "failed", "crashed", "oom",
+    "timeout", "lost", "skipped", "preempted", "cancelled",
+]  # fmt: skip
+
+# A trial with one of these answers its cell; `preempted` and `cancelled` send it back to waiting.
+RESULTS: frozenset[str] = frozenset({"done", "diverged"})
+FINAL: frozenset[str] = RESULTS | {
+    "pruned", "failed", "crashed", "oom", "timeout", "lost", "skipped",
+}  # fmt: skip
+
+
+class Config(Mapping[str, Any]):
+    """A resolved configuration, read as `config["optim"]["lr"]` or `config.optim.lr`."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = dict(values)
+
+    def __getitem__(self, key: str) -> Any:
+        value = self._values[key]
+        return Config(value) if isinstance(value, Mapping) else value
+
+    def __getattr__(self, key: str) -> Any:
+        if key.startswith("__"):
+            raise AttributeError(key)
+        try:
+            return self[key]
+        except KeyError:
+            raise AttributeError(
+                f"the configuration has no {key!r}; it has {', '.join(map(str, self._values))}"
+            ) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"Config({self._values!r})"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One configuration with one seed; `trial_id` says what was asked, not where it ran."""
+
+    trial_id: str
+    seed: int
+    config: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How an attempt at a trial ended: plain values, as the child said them or its death showed.
+
+    `curve` maps each reported name (and `step`) to its values, equally long; None stands where a
+    name was not reported at that step.
+    """
+
+    status: str
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    curve: Mapping[str, list[float | None]] = field(default_factory=dict)
+    error: str = ""
+    duration_s: float = 0.0
+    versions: Mapping[str, str] = field(default_factory=dict)
+    is_chance: bool = False  # the death was the moment's, not the code's: worth one more try

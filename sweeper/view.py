@@ -1,0 +1,263 @@
+"""What the command line shows: tables, a live view of a sweep, or plain lines."""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from sweeper.api import Outcome, SilentWatcher
+from sweeper.executors.job import Ended, Job
+from sweeper.folders import Outputs
+from sweeper.plan import Plan
+from sweeper.store import Attempt
+from sweeper.trial import RESULTS, Trial
+
+if TYPE_CHECKING:
+    from sweeper.evidence.tables import Tables
+    from sweeper.forecast import Forecast
+    from sweeper.listing import ListedAxis, ListedRecipe
+    from sweeper.planning import Request
+
+console = Console(soft_wrap=False, highlight=False)
+_COLORS = {
+    "reproduced": "green", "contradicted": "red", "undecided": "yellow", "done": "green",
+    "diverged": "magenta", "running": "cyan", "waiting": "dim",
+}  # fmt: skip
+_LOG_LINES = 20
+
+
+def _colored(word: str) -> str:
+    color = _COLORS.get(word, "red")
+    return f"[{color}]{escape(word)}[/]"
+
+
+def _table(*columns: str, title: str = "") -> Table:
+    table = Table(title=escape(title) or None, title_justify="left", header_style="bold", box=None)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def show_recipes(recipes: "Sequence[ListedRecipe]") -> None:
+    """A row a recipe: question, arms, trials, claims."""
+    table = _table("recipe", "question", "arms", "trials", "claims")
+    for r in recipes:
+        table.add_row(r.name, escape(r.question), str(r.arms), str(r.trials), str(r.claims))
+    console.print(table)
+
+
+def show_axes(axes: "Sequence[ListedAxis]") -> None:
+    """A row an axis: choices, default, meaning, and where the documents speak of it."""
+    table = _table("axis", "choices", "default", "about", "documents")
+    for a in axes:
+        cells = (a.axis, a.choices, a.default, a.about, a.spoken_of)
+        table.add_row(*map(escape, cells), style="bold" if "." not in a.axis else "")
+    console.print(table)
+
+
+def show_forecast(found: "Forecast") -> None:
+    """Arms with their differences, then trials, time, and what cannot be decided."""
+    plan = found.request.plan
+    table = _table("arm", "compared with", "changes", title=plan.name)
+    for arm in plan.arms:
+        changes = ", ".join(f"{k}: {_short(a)} → {_short(b)}" for k, (a, b) in arm.difference.items())
+        table.add_row(escape(arm.name), escape(arm.compared_with or ""), escape(changes))
+    console.print(table)
+    seeds = found.cells // max(1, len(plan.arms))
+    console.print(
+        f"{len(plan.arms)} arms × {seeds} seeds = {found.cells} cells, {found.trials} trials"
+        + (f" and {found.searched} of searches" if found.searched else "")
+        + f": {found.done} done, {found.shared} shared with other recipes."
+    )
+    if found.seconds is not None:
+        console.print(f"About {_clock(found.seconds)} on {found.slots} slots, by recorded durations.")
+    for sentence in found.undecidable:
+        console.print(f"[yellow]Cannot be decided:[/] {escape(sentence)}")
+    console.print()
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list | dict):
+        return json.dumps(value)
+    return "none" if value is None else str(value)
+
+
+def _clock(seconds: float) -> str:
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole % 3600 // 60:02d}:{whole % 60:02d}"
+
+
+def show_claims(name: str, tables: "Tables") -> None:
+    """A recipe's verdicts: documented and measured side by side."""
+    claims = tables.claims
+    counts = tables.trials["status"].value_counts()
+    ended = ", ".join(f"{count} {status}" for status, count in counts.items())
+    table = _table(
+        "claim", "statement", "documented", "measured", "n", "verdict", "reason",
+        title=f"{name} — {ended}",
+    )  # fmt: skip
+    for row in claims.itertuples():
+        table.add_row(
+            row.claim, escape(str(row.statement)), escape(str(row.documented)),
+            _figure(row.measured), str(row.n), _colored(str(row.verdict)), escape(str(row.reason)),
+        )  # fmt: skip
+    console.print()
+    console.print(table)
+
+
+def _figure(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if value != value else f"{value:.3g}"
+    return escape(str(value))
+
+
+def say_written(outputs: Outputs, names: Sequence[str]) -> None:
+    """Where the tables lie."""
+    for name in names:
+        folder = outputs.recipe(name)
+        console.print(f"{folder}: trials.csv arms.csv claims.csv curves.csv", soft_wrap=True)
+    console.print(f"{outputs.reproduction}", soft_wrap=True)
+
+
+def show_outcome(outcome: Outcome, outputs: Outputs) -> None:
+    """The last lines of a run."""
+    console.print()
+    say_written(outputs, list(outcome.tables))
+    bad = {s: n for s, n in outcome.statuses().items() if s not in (*RESULTS, "pruned", "skipped")}
+    if outcome.was_interrupted:
+        console.print("Interrupted: what ran has ended; the same command goes on from here.")
+    elif bad:
+        listed = ", ".join(f"{n} {s}" for s, n in bad.items())
+        console.print(
+            f"Not every trial ended in a result ({listed}): `sweeper show TRIAL` tells why, "
+            "`sweeper run … --retry` tries again."
+        )
+
+
+def show_trial(trial: Trial, status: str, attempts: Sequence[Attempt], outputs: Outputs) -> None:
+    """A trial's configuration, its attempts, and the end of the last one's log."""
+    console.print(f"trial {trial.trial_id}, seed {trial.seed}: {_colored(status)}")
+    console.print_json(json.dumps(trial.config))
+    for attempt in attempts:
+        end = attempt.ending
+        console.print(
+            f"attempt {attempt.attempt} on {attempt.device or '?'}: {_colored(attempt.status)} "
+            f"after {end.duration_s:.3g} s"
+        )
+        if end.error:
+            console.print(escape(end.error), soft_wrap=True)
+        for name, value in end.metrics.items():
+            console.print(f"  {escape(name)} = {value:.6g}")
+    if attempts:
+        _show_log(outputs, trial.trial_id, attempts[-1].attempt)
+
+
+def _show_log(outputs: Outputs, trial_id: str, attempt: int) -> None:
+    path = outputs.trial(trial_id) / f"log-{attempt}.txt"
+    if path.is_file() and (text := path.read_text(errors="replace").strip()):
+        console.print(f"end of {path}:", soft_wrap=True)
+        console.print(escape("\n".join(text.splitlines()[-_LOG_LINES:])), soft_wrap=True)
+
+
+def show_status(plans: Sequence[Plan], statuses: dict[str, str]) -> None:
+    """A row a plan: how many of its trials have which status."""
+    columns = ["done", "diverged", "running", "waiting", "failed"]
+    table = _table("plan", "trials", *columns)
+    for plan in plans:
+        found = [statuses.get(t, "waiting") for t in {c.trial_id for c in plan.cells}]
+        counts = [found.count(status) for status in columns[:-1]]
+        table.add_row(plan.name, str(len(found)), *map(str, counts), str(len(found) - sum(counts)))
+    console.print(table)
+
+
+@contextmanager
+def watcher(outputs: Outputs) -> Iterator[SilentWatcher]:
+    """A live view on a terminal, plain lines elsewhere."""
+    if not console.is_terminal:
+        yield PlainWatcher()
+        return
+    progress = Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"), TimeRemainingColumn(), console=console,
+    )  # fmt: skip
+    with progress:
+        yield LiveWatcher(progress)
+
+
+class PlainWatcher(SilentWatcher):
+    """A line when a recipe begins, a line for what went wrong, a line now and then for the rest."""
+
+    _EVERY_S = 10.0
+
+    def __init__(self) -> None:
+        self._total = self._done = 0
+        self._said_at = time.monotonic()
+
+    def planned(self, request: "Request", trials: int, done: int) -> None:
+        self._total += trials
+        self._done += done
+        arms, seeds = len(request.plan.arms), trials // max(1, len(request.plan.arms))
+        self._say(f"{request.plan.name}: {arms} arms, {trials} trials, {done} done already")
+
+    def ended(self, event: Ended, *, again: bool) -> None:
+        self._done += not again
+        ending = event.ending
+        if ending.status not in RESULTS:
+            first = ending.error.splitlines()[0] if ending.error else ""
+            retried = ", tried once more" if again else ""
+            self._say(f"trial {event.job.trial_id}: {ending.status}{retried}: {first}")
+        if time.monotonic() - self._said_at > self._EVERY_S:
+            self._say(f"{self._done} of {max(self._total, self._done)} trials")
+
+    def written(self, name: str, tables: "Tables") -> None:
+        show_claims(name, tables)
+
+    def _say(self, line: str) -> None:
+        self._said_at = time.monotonic()
+        console.print(line, markup=False, soft_wrap=True)
+
+
+class LiveWatcher(SilentWatcher):
+    """A bar a recipe: trials answered, running, failed, time left."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[TaskID, set[str]] = {}
+        self._running: set[str] = set()
+        self._failed: set[str] = set()
+
+    def planned(self, request: "Request", trials: int, done: int) -> None:
+        arms = len(request.plan.arms)
+        task = self._progress.add_task(
+            f"{escape(request.plan.name)} ({arms} arms)", total=trials, completed=done, note=""
+        )
+        self._tasks[task] = set(request.trials)
+
+    def started(self, job: Job) -> None:
+        self._running.add(job.trial_id)
+        self._refresh(job.trial_id)
+
+    def ended(self, event: Ended, *, again: bool) -> None:
+        trial_id = event.job.trial_id
+        self._running.discard(trial_id)
+        if event.ending.status not in RESULTS and not again:
+            self._failed.add(trial_id)
+        for task, trials in self._tasks.items():
+            if trial_id in trials and not again:
+                self._progress.advance(task)
+        self._refresh(trial_id)
+
+    def written(self, name: str, tables: "Tables") -> None:
+        show_claims(name, tables)
+
+    def _refresh(self, trial_id: str) -> None:
+        for task, trials in self._tasks.items():
+            if trial_id in trials:
+                running, failed = len(self._running & trials), len(self._failed & trials)
+                self._progress.update(task, note=f"{running} running, {failed} failed")
