@@ -11,7 +11,7 @@ from sweeper import folders
 from sweeper.errors import RequestError
 from sweeper.executors.job import Ended, Executor, Job
 from sweeper.folders import Outputs
-from sweeper.recipe import load_recipe, recipe_names
+from sweeper.recipe import is_name_of_a_plan, load_recipe, recipe_names
 from sweeper.trial import RESULTS
 
 if TYPE_CHECKING:
@@ -101,6 +101,10 @@ def prepare(
     recipes = [load_recipe(name, list(places.recipes)) for name in _every(names, places)]
     if as_name is not None and len(recipes) > 1:
         raise RequestError("--as names one variant: give one recipe with it.")
+    known = {*recipe_names(list(places.recipes)), *(name for name, _ in recipes)}
+    if as_name is not None and (as_name in known or not is_name_of_a_plan(as_name)):
+        why = "is a recipe's" if as_name in known else "cannot name a folder of results"
+        raise RequestError(f"--as {as_name!r} {why}: choose another, as in --as wider_net.")
     parsed = parse_overrides(overrides)
     composer = Composer(places.conf)
     requests = [make_request(n, recipe, composer, parsed, as_name) for n, recipe in recipes]

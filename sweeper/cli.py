@@ -4,15 +4,14 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
-import click
 import typer
+from typer.exceptions import Abort, TyperException
 
 from sweeper.errors import RequestError
 
 app = typer.Typer(
     name="sweeper",
     help="Ablation studies: recipes in, comparative tables and verdicts out.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -39,7 +38,7 @@ _HERE = Path("outputs")
 
 
 def main() -> NoReturn:
-    """Run the command line and exit: 0 results, 1 not all, 2 the request was wrong, 130 interrupted."""
+    """Run the command line and exit: 0 results, 1 not all, 2 a wrong request, 130 interrupted."""
     sys.exit(_guarded(sys.argv[1:]))
 
 
@@ -48,10 +47,11 @@ def _guarded(arguments: list[str]) -> int:
         code = app(arguments, standalone_mode=False)
     except RequestError as error:
         return _say_wrong(str(error))
-    except click.ClickException as error:
-        usage = error.ctx.get_usage() + "\n" if getattr(error, "ctx", None) else ""
-        return _say_wrong(usage + error.format_message())
-    except (click.exceptions.Abort, KeyboardInterrupt):
+    except TyperException as error:  # what typer says of a mistyped command or option
+        context = getattr(error, "ctx", None)
+        usage = f"\n{context.get_usage()}" if context else ""
+        return _say_wrong(error.format_message() + usage)
+    except (Abort, KeyboardInterrupt):
         return 130
     except BrokenPipeError:
         sys.stderr.close()
@@ -130,10 +130,8 @@ def run(
 
     places = _places(outputs, conf, recipes, allow)
     names, overrides = _split(words)
-    with view.watcher(places.outputs) as watcher:
-        outcome = run_all(
-            names, overrides, places, as_name=as_name, retry=retry, watcher=watcher
-        )
+    with view.watcher() as watcher:
+        outcome = run_all(names, overrides, places, as_name=as_name, retry=retry, watcher=watcher)
     view.show_outcome(outcome, places.outputs)
     if outcome.was_interrupted:
         return 130
@@ -203,5 +201,3 @@ def _options(
         raise typer.Exit
     if context.invoked_subcommand is None:
         print(context.get_help())
-
-

@@ -20,7 +20,10 @@ from pydantic import BaseModel, ValidationError
 
 from sweeper import axes, settings
 from sweeper.errors import RequestError, nearest
+from sweeper.identity import flatten
+from sweeper.identity import canonical
 from sweeper.recipe import explain
+from sweeper.targets import OWN
 
 _TARGET = "._target_"
 
@@ -79,6 +82,7 @@ class Composer:
         self._folders = tuple(conf_folders)
         self._added = tuple(added)
         self._composed: dict[tuple[tuple[str, str], ...], DictConfig] = {}
+        self._chosen: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
         self.groups = self._read_groups()
 
     def _read_groups(self) -> dict[str, list[str]]:
@@ -95,16 +99,15 @@ class Composer:
         Raises RequestError for what is unknown, of the wrong type, missing or impossible.
         """
         choices, dotted = self._split(values)
-        config = copy.deepcopy(self._compose(choices))
-        opened = self._open_groups(config, dotted)
+        config, opened = self._opened(choices, dotted)
+        config = copy.deepcopy(config)
         for key, value in dotted.items():
             self._set(config, key, value, is_open=key.split(".")[0] in opened)
         return _checked(_plain(config))
 
     def keys(self, choices: Mapping[str, str]) -> set[str]:
         """The dotted keys that exist under these choices."""
-        config = self._compose(choices)
-        return {f"{group}.{key}" for group in config for key in config[group]}
+        return set(_dotted(self._compose(choices)))
 
     def _split(self, values: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
         choices = {}
@@ -118,7 +121,9 @@ class Composer:
 
     def _choice(self, group: str, value: Any) -> str:
         if group not in self.groups:
-            raise RequestError(f"unknown axis {group!r}. " + nearest(group, self._axes(), what="axes"))
+            raise RequestError(
+                f"unknown axis {group!r}. " + nearest(group, self._axes(), what="axes")
+            )
         known = self.groups[group]
         if value is False or value is None:
             value = "none"  # YAML reads `off` as False and `null` as None
@@ -152,42 +157,58 @@ class Composer:
         except (HydraException, OmegaConfBaseException) as error:
             raise RequestError(f"the configuration does not compose: {error}") from None
 
-    def _open_groups(self, config: DictConfig, dotted: Mapping[str, Any]) -> set[str]:
-        """Groups with a user's `_target_`, whose keys are the user's to name.
+    def _opened(
+        self, choices: Mapping[str, str], dotted: Mapping[str, Any]
+    ) -> tuple[DictConfig, set[str]]:
+        """The composed config, and its groups with a user's `_target_`: their keys are the user's.
 
         A `_target_` set from outside replaces the chosen source: the keys that belonged to that
         source go with it, and the axes that act on any data stay.
         """
-        for key, value in dotted.items():
-            group, is_target = key.removesuffix(_TARGET), key.endswith(_TARGET)
-            if is_target and group in self.groups and value != config[group].get("_target_"):
-                config[group] = self._compose({group: "custom"})[group]
-        targets = {group: config[group].get("_target_") or "" for group in config}
-        return {g for g, t in targets.items() if t and not t.startswith("sweeper.")} | {
-            key.removesuffix(_TARGET) for key in dotted if key.endswith(_TARGET)
-        }
+        targets = {k.removesuffix(_TARGET): v for k, v in dotted.items() if k.endswith(_TARGET)}
+        chosen = self._targets(choices)
+        replaced = {g for g, target in targets.items() if g in chosen and target != chosen[g]}
+        config = self._compose({**choices, **dict.fromkeys(replaced, "custom")})
+        foreign = {g for g, target in chosen.items() if target and not target.startswith(OWN)}
+        return config, foreign | set(targets)
+
+    def _targets(self, choices: Mapping[str, str]) -> dict[str, str]:
+        """The `_target_` of each group under these choices, empty where it has none."""
+        key = tuple(sorted(choices.items()))
+        if key not in self._chosen:
+            config = self._compose(choices)
+            self._chosen[key] = {str(g): config[g].get("_target_") or "" for g in config}
+        return self._chosen[key]
 
     def _set(self, config: DictConfig, key: str, value: Any, *, is_open: bool) -> None:
         group, _, rest = key.partition(".")
-        if group not in config or not (is_open or rest in config[group]):
-            known = [f"{g}.{k}" for g in config for k in config[g]]
-            raise RequestError(f"unknown axis {key!r}. " + nearest(key, known, what="axes"))
+        # A value still to be given (`???`) is not `in` its group, but it is among its keys.
+        if group not in config or not (is_open or rest in set(config[group])):
+            raise RequestError(
+                f"unknown axis {key!r}. " + nearest(key, _dotted(config), what="axes")
+            )
         try:
             OmegaConf.update(config, key, value, merge=False, force_add=is_open)
         except OmegaConfBaseException as error:
             raise RequestError(f"{key}: {str(error).splitlines()[0]}") from None
 
 
+def _dotted(config: DictConfig) -> list[str]:
+    """Every key of every group, as in `optim.lr`."""
+    return [f"{group!s}.{key!s}" for group in config for key in config[group]]
+
+
 def _plain(config: DictConfig) -> dict[str, Any]:
-    missing = sorted(OmegaConf.missing_keys(config))
-    if missing:
-        raise RequestError(f"{missing[0]} has no value: give one, as in {missing[0]}=…")
     try:
         plain = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
         raise RequestError(f"the configuration does not resolve: {error}") from None
     assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
+    whole = {str(key): value for key, value in plain.items()}
+    for key, value in flatten(whole).items():
+        if value == axes.MISSING:
+            raise RequestError(f"{key} has no value: give one, as in {key}=…")
+    return whole
 
 
 _MODELS: dict[str, type[BaseModel]] = {"executor": settings.Executor, "search": settings.Sampler}
@@ -199,8 +220,22 @@ def _checked(config: dict[str, Any]) -> dict[str, Any]:
         try:
             checked[group] = model.model_validate(config[group]).model_dump()
         except ValidationError as error:
-            raise RequestError(f"{group}." + explain(error, config[group])) from None
+            raise RequestError(f"{group}." + explain(error)) from None
+    _must_be_plain(checked)
     return checked
+
+
+def _must_be_plain(config: Mapping[str, Any]) -> None:
+    """What a user's own group holds is checked by nobody else; a trial is named by its JSON."""
+    for group, values in config.items():
+        for key, value in values.items():
+            try:
+                canonical(value)
+            except (TypeError, ValueError):
+                raise RequestError(
+                    f"{group}.{key}: {value!r} cannot be recorded: give finite numbers, texts, "
+                    "switches, or lists and mappings (with texts as keys) of these."
+                ) from None
 
 
 def typed_targets(overrides: Iterable[Override]) -> list[str]:

@@ -1,7 +1,7 @@
 """Designs: how a recipe's sequence, arms, grid, ladder … become arms with values of their own."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
@@ -11,11 +11,15 @@ from sweeper.recipe import BASELINE, Arm, Recipe
 
 @dataclass(frozen=True)
 class DesignedArm:
-    """An arm as asked: all values on top of the baseline's, and the arm it is compared with."""
+    """An arm as asked: all values on top of the baseline's, and the arm it is compared with.
+
+    `changes` are those of the values that the arm itself sets, beside those it inherits.
+    """
 
     name: str
     values: Mapping[str, Any]
     compared_with: str | None
+    changes: Mapping[str, Any] = field(default_factory=dict)
 
 
 def design(recipe: Recipe) -> list[DesignedArm]:
@@ -29,7 +33,7 @@ def design(recipe: Recipe) -> list[DesignedArm]:
                 f"arm {name!r} starts from {start!r}, which is no arm before it. "
                 + nearest(start, arms, what="arms before it")
             )
-        arms[name] = DesignedArm(name, {**arms[start].values, **changes}, start)
+        arms[name] = DesignedArm(name, {**arms[start].values, **changes}, start, changes)
     _check_claims(recipe, arms)
     return list(arms.values())
 
@@ -48,7 +52,9 @@ def _changes(recipe: Recipe) -> Iterator[tuple[str, Mapping[str, Any], str]]:
     for axis, values in recipe.ladder.items():
         rungs = [(arm_name({axis: v}), {axis: v}) for v in _given(axis, values)]
         starts = [BASELINE, *(name for name, _ in rungs)]
-        yield from ((name, change, start) for (name, change), start in zip(rungs, starts, strict=False))
+        yield from (
+            (name, change, start) for (name, change), start in zip(rungs, starts, strict=False)
+        )
 
 
 def _in_sequence(sequence: Iterable[Arm]) -> Iterator[tuple[str, Mapping[str, Any], str]]:
@@ -83,13 +89,14 @@ def _check_claims(recipe: Recipe, arms: Mapping[str, DesignedArm]) -> None:
                         + nearest(name, arms, what="arms")
                     )
             if getattr(assertion, "arm", None) == BASELINE and assertion.kind in (
-                "better", "worse", "no_effect",
+                "better", "worse", "no_effect", "no_worse",
             ) and getattr(assertion, "reference", None) is None:  # fmt: skip
-                raise RequestError(f"claim {line}: the baseline is compared with no arm; add `reference`.")
+                raise RequestError(
+                    f"claim {line}: the baseline is compared with no arm; add `reference`."
+                )
     for name in (recipe.search.arms if recipe.search else None) or ():
         if name not in arms:
             raise RequestError(
-                f"search.arms names {name!r}, which does not exist. " + nearest(name, arms, what="arms")
+                f"search.arms names {name!r}, which does not exist. "
+                + nearest(name, arms, what="arms")
             )
-
-

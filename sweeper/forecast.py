@@ -47,7 +47,9 @@ def forecast(requests: Sequence[Request], outputs: Outputs) -> Iterator[Forecast
         per_search = search.trials * len(search.seeds) if search else 0
         missing = [t for t in request.trials if statuses.get(t) not in FINAL]
         where = request.executor
-        slots = 1 if where["name"] == "inline" else len(make_slots(where["devices"], where["slots"]))
+        slots = (
+            1 if where["name"] == "inline" else len(make_slots(where["devices"], where["slots"]))
+        )
         yield Forecast(
             request=request,
             cells=len(request.plan.arms) * len(recipe.seeds),

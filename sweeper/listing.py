@@ -82,12 +82,15 @@ def _read_keys(group: str, choice: str, file: Path) -> Iterator[ListedAxis]:
     text = file.read_text(encoding="utf-8")
     values: dict[str, Any] = yaml.safe_load(text) or {}
     comments = _comments(text)
-    allowed = axis_models.choices(group, str(values.get("_target_", values.get("name", choice))))
+    named = str(values.get("_target_", values.get("name", choice)))
+    allowed = axis_models.choices(group, named) if group in axis_models.GROUPS else {}
     for key, value in values.items():
         if key in ("_target_", "name"):
             continue
         about, spoken_of = _documents(comments.get(key, ""))
-        yield ListedAxis(f"{group}.{key}", _allowed(allowed.get(key, "")), _shown(value), about, spoken_of)
+        yield ListedAxis(
+            f"{group}.{key}", _allowed(allowed.get(key, "")), _shown(value), about, spoken_of
+        )
 
 
 def _comments(text: str) -> dict[str, str]:

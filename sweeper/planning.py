@@ -67,6 +67,8 @@ def _make_request(
     designed = design(recipe)
     configs = {arm.name: _compose_arm(arm, baseline, composer) for arm in designed}
     searches = _searches(recipe, designed, configs, baseline)
+    for search in searches:
+        _check_ranges(recipe, search, composer)
     searched = {s.arm for s in searches}
     arms = _planned(designed, configs, baseline, searched)
     trials, cells = _cells({a: c for a, c in configs.items() if a not in searched}, recipe.seeds)
@@ -132,7 +134,7 @@ def _rechosen(
     return {
         key: value
         for key, value in values.items()
-        if not key.startswith(f"{group}.") or key in known or key in arm.values
+        if not key.startswith(f"{group}.") or key in known or key in arm.changes
     }
 
 
@@ -160,7 +162,9 @@ def _less_placing(config: Mapping[str, Any]) -> dict[str, Any]:
 def _value_of(key: str, values: Mapping[str, Any], config: Mapping[str, Any]) -> Any:
     """The value of an axis in an arm: the choice of a group, or the resolved value of a key."""
     if "." not in key:
-        return values.get(key, config[key].get("name") or config[key]["_target_"].rpartition(".")[2])
+        return values.get(
+            key, config[key].get("name") or config[key]["_target_"].rpartition(".")[2]
+        )
     found: Any = config
     for step in key.split("."):
         found = found.get(step) if isinstance(found, Mapping) else None
@@ -216,7 +220,7 @@ def _searches(
     found = []
     for arm in designed:
         if arm.name in arms:
-            for axis in set(recipe.search.axes) & set(arm.values):
+            for axis in set(recipe.search.axes) & set(arm.changes):
                 raise RequestError(
                     f"search.axes: {axis!r} is set by the arm {arm.name!r} itself, so it is no "
                     "nuisance axis: take it out of one of the two."
@@ -225,11 +229,28 @@ def _searches(
     return found
 
 
+def _check_ranges(recipe: Recipe, search: Search, composer: Composer) -> None:
+    """Both ends of a range, or every choice, compose: a search finds no typo at its tenth trial."""
+    assert recipe.search is not None
+    for axis, found in recipe.search.axes.items():
+        values: list[Any] = found.choices or [found.low, found.high]
+        for value in values:
+            whole = int(value) if found.integer and isinstance(value, float) else value
+            try:
+                composer.resolve({**search.values, axis: whole})
+            except RequestError as error:
+                raise RequestError(f"search.axes, arm {search.arm!r}: {error}") from None
+
+
 def _variant(name: str, changing: Mapping[str, Any]) -> str:
-    return f"{name}+{digest({k: canonical(v) for k, v in changing.items()}, 6)}" if changing else name
+    return (
+        f"{name}+{digest({k: canonical(v) for k, v in changing.items()}, 6)}" if changing else name
+    )
 
 
-def with_winner(request: Request, arm: str, config: Mapping[str, Any], values: Mapping[str, Any]) -> Request:
+def with_winner(
+    request: Request, arm: str, config: Mapping[str, Any], values: Mapping[str, Any]
+) -> Request:
     """The request with a searched arm's winner in place: its reported cells are known now."""
     assert request.recipe is not None
     trials, cells = _cells({arm: config}, request.recipe.seeds)

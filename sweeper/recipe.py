@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
 from sweeper.errors import RequestError, nearest
 from sweeper.metric import ALONG_AN_AXIS, MetricExpression, parse
@@ -29,7 +30,8 @@ class Metric(_Part):
         0.0, ge=0, allow_inf_nan=False, description="The smallest difference worth speaking of."
     )
     goal: Goal | None = Field(
-        None, description="Which way is better; from the name if not given (loss down, accuracy up)."
+        None,
+        description="Which way is better; from the name if not given (loss down, accuracy up).",
     )
     scale: Literal["linear", "log"] = Field(
         "linear", description="`log` compares log10 of the values: for losses that span decades."
@@ -73,9 +75,12 @@ class _Claim(_Part):
 
 
 class Comparison(_Claim):
-    """A difference paired by seed: `arm` against `reference`, or a `contrast` of several arms."""
+    """A difference paired by seed: `arm` against `reference`, or a `contrast` of several arms.
 
-    kind: Literal["better", "worse", "no_effect"]
+    `no_worse`: surely not worse by the smallest effect; it may be better.
+    """
+
+    kind: Literal["better", "worse", "no_effect", "no_worse"]
     arm: str | None = None
     reference: str | None = Field(None, description="The arm it started from if not given.")
     contrast: dict[str, float] | None = Field(
@@ -121,6 +126,9 @@ class Diverges(_Event):
 
     kind: Literal["diverges"]
     within_steps: int | None = Field(None, ge=1)
+    after_level: float | None = Field(
+        None, allow_inf_nan=False, description="The metric had reached this level before."
+    )
 
 
 class Diagnosed(_Event):
@@ -300,14 +308,17 @@ class Recipe(_Part):
 
     def _check_assertion(self, line: str, assertion: Assertion) -> None:
         metric = assertion.metric or next(iter(self.metrics))
+        if assertion.kind == "exact":  # an equality needs neither a goal nor a size
+            return
         if metric not in self.metrics:
             raise ValueError(
                 f"claim {line}: metric {metric!r} is not under `metrics:`. "
                 + nearest(metric, self.metrics, what="metrics")
             )
-        if assertion.kind == "no_effect" and not self.metrics[metric].smallest_effect:
+        needs_size = assertion.kind in ("no_effect", "no_worse")
+        if needs_size and not self.metrics[metric].smallest_effect:
             raise ValueError(
-                f"claim {line}: no_effect needs `smallest_effect` above zero for {metric!r}"
+                f"claim {line}: {assertion.kind} needs `smallest_effect` above zero for {metric!r}"
             )
 
     def goal(self, metric: str) -> Goal:
@@ -323,7 +334,7 @@ def _parsed(metric: str) -> Any:
 
 
 def goal_of(expression: MetricExpression) -> Goal | None:
-    """Fewer epochs and less spread are better, a larger workable value is; else as the name says."""
+    """Fewer epochs and less spread are better, and a larger workable value; else by the name."""
     own: dict[str, Goal] = {"epochs_to": "down", "spread": "down", "largest_of": "up"}
     return own.get(expression.function) or goal_from_name(expression.name)
 
@@ -362,9 +373,16 @@ def load_recipe(name: str, folders: list[Path]) -> tuple[str, Recipe]:
         raise RequestError(f"{path}: cannot be read as YAML: {error}") from None
     if not isinstance(raw, dict):
         raise RequestError(f"{path}: a recipe is a mapping with a question, a baseline and arms.")
-    if not re.fullmatch(NAME, path.stem):
-        raise RequestError(f"{path}: name the file with letters, digits and _ alone, as in my_study.yaml.")
+    if not is_name_of_a_plan(path.stem):
+        raise RequestError(
+            f"{path}: name the file with letters, digits and _ alone, as in my_study.yaml."
+        )
     return path.stem, read_recipe(raw, where=str(path))
+
+
+def is_name_of_a_plan(name: str) -> bool:
+    """Whether it may name a folder under outputs, beside the trials and the cache."""
+    return bool(re.fullmatch(NAME, name)) and name not in ("all", "cache", "trials")
 
 
 def read_recipe(raw: Mapping[str, Any], *, where: str) -> Recipe:
@@ -372,33 +390,66 @@ def read_recipe(raw: Mapping[str, Any], *, where: str) -> Recipe:
     try:
         return Recipe.model_validate(raw)
     except ValidationError as error:
-        raise RequestError(f"{where}: " + explain(error, raw)) from None
+        raise RequestError(f"{where}: " + explain(error)) from None
 
 
-def explain(error: ValidationError, raw: Any) -> str:
-    """The first mistakes of a pydantic error, each with its place and, for a misspelt key, the nearest."""
+def explain(error: ValidationError) -> str:
+    """The first mistakes of a pydantic error, each with its place and the nearest real key."""
     lines = []
     for detail in error.errors()[:5]:
         place = [p for p in detail["loc"] if p not in _UNION_TAGS]
         where = ".".join(map(str, place))
         if detail["type"] == "extra_forbidden":
             lines.append(
-                f"unknown key {where!r}. " + nearest(str(place[-1]), _keys(detail["loc"]), what="keys")
+                f"unknown key {where!r}. "
+                + nearest(str(place[-1]), _keys(detail["loc"]), what="keys")
             )
         elif detail["type"] == "missing":
             lines.append(f"the key {where!r} is missing.")
+        elif detail["type"].startswith("union_tag"):
+            given = detail["input"].get("kind") if isinstance(detail["input"], Mapping) else None
+            kinds = sorted(_KINDS)
+            lines.append(
+                f"{where}: there is no kind {given!r}. " + nearest(str(given), kinds, what="kinds")
+                if given is not None
+                else f"{where}: the key 'kind' is missing: one of {', '.join(kinds)}."
+            )
         else:
-            message = detail["msg"].removeprefix("Value error, ")
-            given = detail["input"]
-            shown = f" (got {given!r})" if isinstance(given, str | int | float | bool) else ""
-            lines.append(f"{where + ': ' if where else ''}{message}{shown}.")
+            lines.append(_in_words(where, detail))
     return "\n  ".join(lines)
 
 
-_UNION_TAGS = {"better", "worse", "no_effect", "reaches", "diverges", "diagnosed", "order", "exact", "assertion"}
+def _in_words(where: str, detail: ErrorDetails) -> str:
+    """A mistake in a value: our own sentence as it stands, pydantic's with what was given."""
+    message, given, place = detail["msg"], detail["input"], f"{where}: " if where else ""
+    if detail["type"] == "value_error":
+        message = message.removeprefix("Value error, ")
+        place = "" if message.startswith(f"{where} ") else place
+    elif detail["type"] == "string_pattern_mismatch":
+        message = f"{given!r} is no name: use letters, digits and _ . + = , - alone"
+    else:
+        message = message.replace("valid dictionary", "mapping").replace("valid list", "list")
+        if isinstance(given, str | int | float | bool):
+            message += f" (got {given!r})"
+    return f"{place}{message}" + ("" if message.endswith("?") else ".")
+
+
+_KINDS = {
+    "better",
+    "worse",
+    "no_effect",
+    "no_worse",
+    "reaches",
+    "diverges",
+    "diagnosed",
+    "order",
+    "exact",
+}
+_UNION_TAGS = {*_KINDS, "assertion"}
 _MODELS: dict[str, type[BaseModel]] = {
     "sequence": Arm, "arms": Arm, "metrics": Metric, "search": Search, "axes": Range,
-    "better": Comparison, "worse": Comparison, "no_effect": Comparison, "reaches": Reaches,
+    "better": Comparison, "worse": Comparison, "no_effect": Comparison, "no_worse": Comparison,
+    "reaches": Reaches,
     "diverges": Diverges, "diagnosed": Diagnosed, "order": Order, "exact": Exact, "claims": Claim,
 }  # fmt: skip
 
@@ -467,7 +518,9 @@ class _UniqueKeys(yaml.SafeLoader):
     """A safe loader that refuses a key given twice and reads 1e-3 as a number, as Hydra does."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = Counter(self.construct_object(key, deep=True) for key, _ in node.value if key.value != "<<")
+        seen = Counter(
+            self.construct_object(key, deep=True) for key, _ in node.value if key.value != "<<"
+        )
         doubled = [key for key, count in seen.items() if count > 1]
         if doubled:
             raise yaml.constructor.ConstructorError(
@@ -478,6 +531,8 @@ class _UniqueKeys(yaml.SafeLoader):
 
 _UniqueKeys.add_implicit_resolver(
     "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:\d[\d_]*)(?:\.[\d_]*)?[eE][-+]?\d+$|^[-+]?(?:\d[\d_]*\.[\d_]*)(?:[eE][-+]?\d+)?$|^[-+]?\.inf$|^\.nan$"),
+    re.compile(
+        r"^[-+]?(?:\d[\d_]*)(?:\.[\d_]*)?[eE][-+]?\d+$|^[-+]?(?:\d[\d_]*\.[\d_]*)(?:[eE][-+]?\d+)?$|^[-+]?\.inf$|^\.nan$"
+    ),
     list("-+0123456789."),
 )

@@ -32,7 +32,7 @@ def result(ending: Ending, metric: MetricExpression, goal: Goal) -> Result:
 
 
 def told_metric(request: Request, metric: str | None = None) -> tuple[MetricExpression, Goal]:
-    """The metric of a single run that studies are told; for one over several arms, what it is of."""
+    """The metric that studies are told, of a single run; for one over several arms, its inner."""
     assert request.recipe is not None
     text = metric or next(iter(request.recipe.metrics))
     expression = parse(text)
@@ -51,7 +51,7 @@ class FixedCells:
         self._trials = request.trials
         self._waiting = deque(c for c in cells if statuses.get(c.trial_id) not in FINAL)
         self.metric, self._goal = told_metric(request)
-        self._numbers: dict[str, int] = {}
+        self._numbers: dict[str, list[int]] = {}  # several where two arms ask for the same trial
         seeds = [c.seed for c in cells] or [0]
         self._study = Study(cell_space([a.name for a in request.plan.arms], seeds), self._goal)
 
@@ -65,12 +65,13 @@ class FixedCells:
             return None
         cell = self._waiting.popleft()
         asked = self._study.ask({"arm": cell.arm, "seed": cell.seed})
-        self._numbers[cell.trial_id] = asked.number
+        self._numbers.setdefault(cell.trial_id, []).append(asked.number)
         return self._trials[cell.trial_id]
 
     def tell(self, trial_id: str, ending: Ending) -> None:
         found = result(ending, self.metric, self._goal)
-        self._study.tell(self._numbers.pop(trial_id), found.status, found.value)
+        for number in self._numbers.pop(trial_id, ()):
+            self._study.tell(number, found.status, found.value)
 
 
 @dataclass
@@ -85,10 +86,12 @@ class _Proposal:
 class SearchedArm:
     """One arm's search: proposals asked of Optuna, each tried on the search's seeds."""
 
-    def __init__(self, request: Request, search: Search, store: Store, composer: Composer) -> None:
+    def __init__(
+        self, request: Request, search: Search, store: Store, composer: Composer, slots: int
+    ) -> None:
         assert request.recipe is not None and request.recipe.search is not None
         self._settings, self._search = request.recipe.search, search
-        self._store, self._composer = store, composer
+        self._store, self._composer, self._slots = store, composer, slots
         self.arm = search.arm
         self.metric, self._goal = told_metric(request, self._settings.metric)
         # What is asked, how, and by which sampler: another of these is another study.
@@ -133,8 +136,8 @@ class SearchedArm:
         for proposal in self._open.values():
             if proposal.waiting:
                 return proposal.waiting.popleft()
-        if self._asked >= self._settings.trials:
-            return None
+        if self._asked >= self._settings.trials or len(self._open) >= self._slots:
+            return None  # a proposal made before the results are in is made blindly
         asked = self._study.ask()
         self._asked += 1
         proposal = self._propose(asked.number, asked.values)
@@ -174,5 +177,3 @@ class SearchedArm:
             return request
         config = self._composer.resolve({**self._search.values, **best.values})
         return with_winner(request, self.arm, config, best.values)
-
-

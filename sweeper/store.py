@@ -9,7 +9,6 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Self
 
 from sweeper.errors import RequestError
@@ -69,7 +68,9 @@ class Reader:
     def __init__(self, outputs: Outputs) -> None:
         self.outputs = outputs
         if not outputs.store.is_file():
-            raise RequestError(f"{outputs.root} holds no results yet: start with `sweeper run RECIPE`.")
+            raise RequestError(
+                f"{outputs.root} holds no results yet: start with `sweeper run RECIPE`."
+            )
         self._db = _connect(outputs, read_only=True)
         _check_schema(self._db, outputs)
 
@@ -154,7 +155,9 @@ class Reader:
         )
 
 
-_ATTEMPT = "trial_id, attempt, status, device, started_at, duration_s, metrics, curve, error, versions"
+_ATTEMPT = (
+    "trial_id, attempt, status, device, started_at, duration_s, metrics, curve, error, versions"
+)
 
 
 def _attempt(row: tuple[Any, ...]) -> Attempt:
@@ -184,9 +187,7 @@ class Store(Reader):
                 self._db.execute("BEGIN IMMEDIATE")
                 for statement in _TABLES.split(";")[:-1]:
                     self._db.execute(statement)
-                self._db.execute(
-                    "INSERT OR IGNORE INTO meta VALUES ('schema', ?)", (str(SCHEMA),)
-                )
+                self._db.execute("INSERT OR IGNORE INTO meta VALUES ('schema', ?)", (str(SCHEMA),))
                 self._db.execute("COMMIT")
             _check_schema(self._db, outputs)
         except BaseException:
@@ -196,12 +197,7 @@ class Store(Reader):
             self._db.execute("SELECT trial_id, max(attempt) FROM attempts GROUP BY trial_id")
         )
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._db.close()
         os.close(self._lock)
 
@@ -262,7 +258,9 @@ class Store(Reader):
 
     def add_turn(self, study: str, turn: int, what: Mapping[str, Any]) -> None:
         """Record an ask or a tell of a search."""
-        self._db.execute("INSERT INTO turns VALUES (?, ?, ?)", (study, turn, json.dumps(dict(what))))
+        self._db.execute(
+            "INSERT INTO turns VALUES (?, ?, ?)", (study, turn, json.dumps(dict(what)))
+        )
 
     def forget(self, trial_ids: Iterable[str]) -> None:
         """Send trials back to waiting; their attempts stay on record."""
@@ -345,7 +343,10 @@ def _explained(outputs: Outputs, error: sqlite3.DatabaseError) -> str:
     code = getattr(error, "sqlite_errorname", "") or ""
     place = outputs.store
     if code.startswith("SQLITE_FULL"):
-        return f"the disk of {place} is full: make room and run the same command again; nothing that was recorded is lost."
+        return (
+            f"the disk of {place} is full: make room and run the same command again; nothing that "
+            "was recorded is lost."
+        )
     if code.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
         return f"cannot write to {place} ({error}): choose another folder with --outputs DIR."
     if code.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")) or "no such table" in str(error):

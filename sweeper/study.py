@@ -15,6 +15,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 from optuna.samplers import BaseSampler, QMCSampler, RandomSampler, TPESampler
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from sweeper.errors import RequestError
@@ -22,7 +23,7 @@ from sweeper.recipe import Goal, Range
 from sweeper.trial import RESULTS
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-_DIRECTIONS = {"down": "minimize", "up": "maximize"}
+_DIRECTIONS = {"down": StudyDirection.MINIMIZE, "up": StudyDirection.MAXIMIZE}
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,13 @@ class Study:
         if fixed is not None:
             self._study.enqueue_trial(dict(fixed))
         trial = self._study.ask(self._space)
-        self.turns.append({"ask": trial.number, "values": trial.params, "optuna": optuna.__version__})
+        self.turns.append(
+            {"ask": trial.number, "values": trial.params, "optuna": optuna.__version__}
+        )
         return Asked(trial.number, trial.params)
 
     def tell(self, number: int, status: str, value: float | None) -> None:
-        """A result: diverged counts as the worst value (told as failed, samplers would return there)."""
+        """A result. Diverged counts as the worst value: told as failed, samplers return there."""
         self.turns.append({"tell": number, "status": status, "value": value})
         if status not in RESULTS or value is None:
             self._study.tell(number, state=TrialState.FAIL)
@@ -69,14 +72,14 @@ class Study:
             self._study.tell(number, self._worst if is_bad else value)
 
     def replay(self, turns: Sequence[Mapping[str, Any]]) -> None:
-        """Ask and tell again what was recorded. Raises RequestError where Optuna answers otherwise."""
+        """Ask and tell again what was recorded; RequestError where Optuna answers otherwise."""
         for turn in turns:
             if "tell" in turn:
                 self.tell(turn["tell"], turn["status"], turn["value"])
             elif self.ask().values != turn["values"]:
                 raise RequestError(
                     f"the search was begun under Optuna {turn['optuna']}, and version "
-                    f"{optuna.__version__} proposes other values: install optuna=={turn['optuna']}, "
+                    f"{optuna.__version__} proposes other values: install that version again, "
                     "or choose another folder with --outputs DIR."
                 )
 

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from types import FrameType
 from typing import Any, Protocol
 
 from sweeper.compose import Composer
@@ -83,16 +82,19 @@ class Sweep:
         with self._interruptible():
             self._check_functions(requests)
             self._begin(requests, composer)
-            self._loop(composer)
+            self._loop()
 
-    def _loop(self, composer: Composer) -> None:
+    def _loop(self) -> None:
         ended: list[Ended] = []
         while True:
             with self._store.turn():  # one commit: results in, next trials out
                 recorded = [(event, self._record(event)) for event in ended]
-                mends = [event.mend for event in ended if event.mend]
+                mends = [self._placed(event) for event in ended if event.mend]
                 self._conclude_searches()
                 jobs = [] if mends or self.was_interrupted else self._next_jobs()
+            if self.was_interrupted:
+                for job in self._executor.drop():
+                    del self._running[job.trial_id]  # its attempt is cancelled at the end
             for job in jobs:
                 self._executor.start(job)
                 self._watcher.started(job)
@@ -120,7 +122,10 @@ class Sweep:
                 statuses = self._store.statuses()
             for request in requests:
                 fixed = FixedCells(request, request.plan.cells, statuses)
-                searched = [SearchedArm(request, s, self._store, composer) for s in request.searches]
+                slots = self._executor.slots
+                searched = [
+                    SearchedArm(request, s, self._store, composer, slots) for s in request.searches
+                ]
                 self._studies.append(_Study(request, [*searched, fixed]))
         for request in requests:
             done = sum(statuses.get(t) in FINAL for t in request.trials)
@@ -141,7 +146,9 @@ class Sweep:
             for event in self._executor.events(self._judge):
                 left -= 1
                 if event.ending.status != "done":
-                    raise RequestError(event.mend or f"the user's code cannot be loaded: {event.ending.error}")
+                    raise RequestError(
+                        event.mend or f"the user's code cannot be loaded: {event.ending.error}"
+                    )
 
     def _job(self, trial: Trial, attempt: int) -> Job:
         outputs = self._how.outputs
@@ -158,10 +165,12 @@ class Sweep:
         )
 
     def _next_jobs(self) -> list[Job]:
-        jobs = []
+        jobs: list[Job] = []
         while len(jobs) < self._executor.room():
             trial = self._ask()
             if trial is None:
+                if self._conclude_searches():
+                    continue  # its last proposals were answered already; now there are new cells
                 break
             attempt = self._store.start(trial.trial_id, "")
             self._running[trial.trial_id] = trial
@@ -180,7 +189,7 @@ class Sweep:
         return None
 
     def _is_answered(self, source: "FixedCells | SearchedArm", trial: Trial) -> bool:
-        """Whether the trial needs no slot: it is answered already, or another recipe runs it now."""
+        """Whether the trial needs no slot: it is answered, or another recipe runs it now."""
         if trial.trial_id in self._running or trial in self._again:
             self._tellers[trial.trial_id].append(source)
             return True
@@ -206,8 +215,20 @@ class Sweep:
                 source.tell(trial.trial_id, ending)
         return again
 
-    def _conclude_searches(self) -> None:
-        """A search that is done has a winner: its cells on the recipe's seeds are asked next."""
+    def _placed(self, event: Ended) -> str:
+        """The mend with the recipe and the arm that it concerns."""
+        for study in self._studies:
+            for cell in study.request.plan.cells:
+                if cell.trial_id == event.job.trial_id:
+                    return f"recipe {study.request.plan.name}: arm {cell.arm!r}: {event.mend}"
+        return event.mend
+
+    def _conclude_searches(self) -> bool:
+        """A search that is done has a winner: its cells on the recipe's seeds are asked next.
+
+        Returns whether there was one.
+        """
+        concluded = False
         for study in self._studies:
             for source in [s for s in study.sources if isinstance(s, SearchedArm) and s.is_done]:
                 study.sources.remove(source)
@@ -219,6 +240,8 @@ class Sweep:
                     if c.arm == source.arm and c.phase == "report"
                 ]  # fmt: skip
                 study.sources.append(FixedCells(study.request, cells, self._store.statuses()))
+                concluded = True
+        return concluded
 
     def _announce_finished(self) -> None:
         for study in self._studies:
@@ -226,7 +249,7 @@ class Sweep:
                 study.is_finished = True
                 self._watcher.finished(study.request)
 
-    def _judge(self, reported: Reported) -> bool:
+    def _judge(self, _: Reported) -> bool:
         """Whether to give the trial up. Comparisons prune nothing."""
         return False
 
@@ -237,7 +260,7 @@ class Sweep:
             yield
             return
 
-        def interrupt(number: int, frame: FrameType | None) -> None:
+        def interrupt(*_: object) -> None:
             self._interrupts += 1
             if self._interrupts > 1:
                 raise KeyboardInterrupt

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from sweeper.api import Outcome, SilentWatcher
@@ -66,7 +73,9 @@ def show_forecast(found: "Forecast") -> None:
     plan = found.request.plan
     table = _table("arm", "compared with", "changes", title=plan.name)
     for arm in plan.arms:
-        changes = ", ".join(f"{k}: {_short(a)} → {_short(b)}" for k, (a, b) in arm.difference.items())
+        changes = ", ".join(
+            f"{k}: {_short(a)} → {_short(b)}" for k, (a, b) in arm.difference.items()
+        )
         table.add_row(escape(arm.name), escape(arm.compared_with or ""), escape(changes))
     console.print(table)
     seeds = found.cells // max(1, len(plan.arms))
@@ -76,7 +85,9 @@ def show_forecast(found: "Forecast") -> None:
         + f": {found.done} done, {found.shared} shared with other recipes."
     )
     if found.seconds is not None:
-        console.print(f"About {_clock(found.seconds)} on {found.slots} slots, by recorded durations.")
+        console.print(
+            f"About {_clock(found.seconds)} on {found.slots} slots, by recorded durations."
+        )
     for sentence in found.undecidable:
         console.print(f"[yellow]Cannot be decided:[/] {escape(sentence)}")
     console.print()
@@ -104,7 +115,7 @@ def show_claims(name: str, tables: "Tables") -> None:
     )  # fmt: skip
     for row in claims.itertuples():
         table.add_row(
-            row.claim, escape(str(row.statement)), escape(str(row.documented)),
+            str(row.claim), escape(str(row.statement)), escape(str(row.documented)),
             _figure(row.measured), str(row.n), _colored(str(row.verdict)), escape(str(row.reason)),
         )  # fmt: skip
     console.print()
@@ -177,7 +188,7 @@ def show_status(plans: Sequence[Plan], statuses: dict[str, str]) -> None:
 
 
 @contextmanager
-def watcher(outputs: Outputs) -> Iterator[SilentWatcher]:
+def watcher() -> Iterator[SilentWatcher]:
     """A live view on a terminal, plain lines elsewhere."""
     if not console.is_terminal:
         yield PlainWatcher()
@@ -202,7 +213,7 @@ class PlainWatcher(SilentWatcher):
     def planned(self, request: "Request", trials: int, done: int) -> None:
         self._total += trials
         self._done += done
-        arms, seeds = len(request.plan.arms), trials // max(1, len(request.plan.arms))
+        arms = len(request.plan.arms)
         self._say(f"{request.plan.name}: {arms} arms, {trials} trials, {done} done already")
 
     def ended(self, event: Ended, *, again: bool) -> None:

@@ -1,5 +1,6 @@
 """A net of one's own: plain PyTorch, which knows nothing of sweeper."""
 
+from itertools import pairwise
 from math import prod
 
 import torch
@@ -23,7 +24,7 @@ class SpiralNet(nn.Module):
     ) -> None:
         super().__init__()
         sizes = [prod(input_shape), *[width] * depth]
-        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:]))
+        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         self.output = nn.Linear(sizes[-1], outputs)
         self.activation = {"relu": torch.relu, "tanh": torch.tanh, "sine": _sine}[activation]
 

@@ -34,6 +34,19 @@ class Difference:
         p = np.array([self.p])
         return str(self.results.verdicts(p, self.family.smallest_effect, self.family.goal)[0])
 
+    @cached_property
+    def is_no_worse(self) -> bool:
+        """Whether the bad end of the 90 % interval stays within the smallest effect.
+
+        The one-sided test at 5 % (non-inferiority); of ranks only `better` shows it.
+        """
+        if self.by_ranks:
+            return self.verdict == "better"
+        paired, limit = self.results.paired, self.family.smallest_effect
+        if self.family.goal == "down":
+            return bool(paired.high90[0] < limit)
+        return bool(paired.low90[0] > -limit)
+
     @property
     def by_ranks(self) -> bool:
         return bool(self.results.by_ranks[0])
@@ -67,19 +80,28 @@ class Difference:
 
 
 def judge_comparison(evidence: Evidence, assertion: Comparison) -> Finding:
-    """Reproduced if the decided verdict is the claimed one, contradicted by another decided one."""
+    """Reproduced if the decided verdict is the claimed one, contradicted by another decided one.
+
+    `no_worse` is reproduced by its own one-sided test, and contradicted by `worse`.
+    """
     family, weights = evidence.family(assertion), claimed(assertion, evidence.grid)
     if not weights:
         return Finding("undecided", f"{assertion.arm!r} has no arm to be compared with")
     difference = Difference(family, weights, family.corrected(weights), corrected=True)
-    verdict = {assertion.kind: "reproduced", "undecided": "undecided"}.get(
-        difference.verdict, "contradicted"
-    )
+    verdict = _as_claimed(assertion, difference)
     low, high = difference.interval
     return Finding(
         verdict, _reason(difference), difference.mean, low, high, difference.n,
         *_subject(assertion, evidence), family.metric,
     )  # fmt: skip
+
+
+def _as_claimed(assertion: Comparison, difference: Difference) -> str:
+    if assertion.kind == "no_worse":
+        otherwise = "contradicted" if difference.verdict == "worse" else "undecided"
+        return "reproduced" if difference.is_no_worse else otherwise
+    decided = {assertion.kind: "reproduced", "undecided": "undecided"}
+    return decided.get(difference.verdict, "contradicted")
 
 
 def _subject(assertion: Comparison, evidence: Evidence) -> tuple[str, str]:

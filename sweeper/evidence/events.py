@@ -11,6 +11,7 @@ from sweeper.evidence.power import further_seeds_for_share, in_words
 from sweeper.evidence.runs import Run
 from sweeper.evidence.statistics import Array, median, share_bounds, share_verdict
 from sweeper.evidence.wording import dropped, joined, short
+from sweeper.metric import parse
 from sweeper.plan import Plan
 from sweeper.recipe import Diagnosed, Diverges, Exact, Reaches
 from sweeper.trial import RESULTS
@@ -56,7 +57,8 @@ def _holds(
         reached = values <= assertion.level if family.goal == "down" else values >= assertion.level
         holds = np.where(np.isnan(values), np.nan, reached)
     else:
-        answers = [[_answer(run, assertion) for run in evidence.grid.runs[row]] for row in rows]
+        runs = [evidence.grid.runs[row] for row in rows]
+        answers = [[_answer(run, assertion, evidence) for run in row] for row in runs]
         shape = (len(rows), len(evidence.grid.seeds))
         holds = np.array(
             [[math.nan if isinstance(a, str) else float(a) for a in row] for row in answers]
@@ -67,16 +69,29 @@ def _holds(
     return (1 - holds if assertion.negated else holds), why
 
 
-def _answer(run: Run, assertion: Diverges | Diagnosed) -> bool | str:
+def _answer(run: Run, assertion: Diverges | Diagnosed, evidence: Evidence) -> bool | str:
     """Whether it happened in this run, or why that cannot be told."""
     if run.status not in RESULTS:
         return run.status
     if isinstance(assertion, Diagnosed):
         return assertion.diagnosis in diagnosis.names(run)
-    if run.status != "diverged" or assertion.within_steps is None:
-        return run.status == "diverged"
+    if run.status != "diverged" or not _looked_fine(run, assertion, evidence):
+        return False
+    if assertion.within_steps is None:
+        return True
     step = run.metrics.get("diverged_step")
     return "without a diverged_step" if step is None else step <= assertion.within_steps
+
+
+def _looked_fine(run: Run, assertion: Diverges, evidence: Evidence) -> bool:
+    """Whether some reading before the end had reached `after_level`, where one is given."""
+    if assertion.after_level is None:
+        return True
+    family = evidence.family(assertion)
+    curve = run.curve.get(parse(family.metric).name, ())
+    values = [v for v in curve if v is not None and math.isfinite(v)]
+    level = assertion.after_level
+    return any(v <= level if family.goal == "down" else v >= level for v in values)
 
 
 def _in_most(holds: Array) -> Array:
@@ -92,6 +107,9 @@ def _event(evidence: Evidence, assertion: Event, rows: list[int]) -> str:
     most = f" in most of {len(rows)} arms" if len(rows) > 1 else ""
     if isinstance(assertion, Diverges):
         within = f" within {assertion.within_steps} steps" if assertion.within_steps else ""
+        if assertion.after_level is not None:
+            family = evidence.family(assertion)
+            within += f" after a {family.metric} of {short(assertion.after_level)} was reached"
         return f"{not_}diverged{within}{most}"
     if isinstance(assertion, Diagnosed):
         return f"{not_}diagnosed as {assertion.diagnosis}{most}"
@@ -105,16 +123,17 @@ def judge_exact(evidence: Evidence, assertion: Exact) -> Finding:
     """Reproduced if equal to the last bit at every seed where both have a value."""
     if assertion.check is not None:
         return _checked(evidence, assertion.check)
-    arm, grid, family = str(assertion.arm), evidence.grid, evidence.family(assertion)
+    arm, grid = str(assertion.arm), evidence.grid
+    metric, measured = evidence.measured(assertion)
     reference = evidence.reference_of(arm, assertion.reference)
     if reference not in grid.index:
         return Finding("undecided", f"{arm!r} has no arm to be compared with", arm=arm)
     rows = [grid.index[arm], grid.index[reference]]
-    one, other = family.measured.values[rows]
+    one, other = measured.values[rows]
     # two diverged runs have no number that could be equal
     told = ~np.isnan(one) & ~np.isnan(other) & ~(np.isinf(one) & np.isinf(other))
     different = np.flatnonzero(told & (one != other))
-    why = family.measured.why[rows][:, ~told].T.tolist()
+    why = measured.why[rows][:, ~told].T.tolist()
     missing = dropped([next(filter(None, c), "diverged in both") for c in why], of=len(told))
     n = int(told.sum())
     if len(different):
@@ -127,7 +146,7 @@ def judge_exact(evidence: Evidence, assertion: Exact) -> Finding:
     largest = float(np.abs(one[told] - other[told]).max()) if n else math.nan
     return Finding(
         verdict, joined(reason, missing), largest, n=n,
-        arm=arm, reference=reference, metric=family.metric,
+        arm=arm, reference=reference, metric=metric,
     )  # fmt: skip
 
 

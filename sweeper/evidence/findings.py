@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from sweeper.evidence.comparisons import Family, families
-from sweeper.evidence.measures import Grid
+from sweeper.evidence.measures import Grid, Measure, as_reported
 from sweeper.evidence.runs import Run
 from sweeper.plan import Plan
-from sweeper.recipe import Assertion, Recipe
+from sweeper.recipe import Assertion, Exact, Recipe
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,13 @@ class Evidence:
     def family(self, assertion: Assertion) -> Family:
         """Of the metric that the assertion speaks of: the recipe's first if it names none."""
         return self.families[assertion.metric or next(iter(self.families))]
+
+    def measured(self, assertion: Exact) -> tuple[str, Measure]:
+        """What an equality is about: any reported metric, also one not under `metrics:`."""
+        name = assertion.metric or next(iter(self.families))
+        if name in self.families:
+            return name, self.families[name].measured
+        return name, as_reported(name, self.grid)
 
     def reference_of(self, arm: str, given: str | None) -> str | None:
         """The arm to hold it against: the given one, else the one it is compared with."""

@@ -83,6 +83,11 @@ def measure(metric: str, recipe: Recipe, grid: Grid) -> Measure:
     return _Evaluation(grid, explicit, keep).of(parse(metric), recipe.goal(metric))
 
 
+def as_reported(metric: str, grid: Grid) -> Measure:
+    """Evaluate a metric that the recipe does not judge: a diverged run counts as it measured."""
+    return _Evaluation(grid, {}, keep_measured=True).of(parse(metric), "down")
+
+
 def comparable(measured: Measure, *, log: bool) -> Measure:
     """What is compared: the values, or log10 of them; a finite one not above zero has none."""
     if not log:

@@ -21,7 +21,7 @@ F_SETSIG = getattr(fcntl, "F_SETSIG", 10)  # Linux; Python's fcntl names it from
 
 
 def main(lifeline: Connection, channel: Connection, data: bytes, device: str, visible: str) -> None:
-    """The child's whole life: its own group, the dead man's switch, its log, the trial, the answer."""
+    """The child's life: its own group, the dead man's switch, its log, the trial, the answer."""
     os.setsid()
     _die_with(lifeline.fileno())
     job = Job.from_bytes(data)
@@ -75,7 +75,7 @@ def _log_to(path: Path) -> None:
 
 
 class Answers:
-    """Lines of JSON to the orchestrator. `report` never waits: what the pipe cannot take is kept."""
+    """Lines of JSON to the orchestrator. `report` never waits: what the pipe refuses is kept."""
 
     def __init__(self, channel: Connection) -> None:
         # Our end alone must not wait: with O_NONBLOCK the orchestrator's would not either.

@@ -12,6 +12,7 @@ from sweeper.executors.perform import Curve, perform
 # What ends within this time shares one commit of the store.
 _SHARED_S = 0.05
 _AHEAD = 64
+_SHORT_S = 0.01
 
 
 class InlineExecutor:
@@ -22,12 +23,17 @@ class InlineExecutor:
     def __init__(self, device: str = "cpu") -> None:
         self._device = device
         self._waiting: deque[Job] = deque()
+        self._took_s = _SHARED_S  # the last trial; only short ones are taken many at a time
 
     def room(self) -> int:
-        return _AHEAD - len(self._waiting)
+        return (_AHEAD if self._took_s < _SHORT_S else 1) - len(self._waiting)
 
     def start(self, job: Job) -> None:
         self._waiting.append(job)
+
+    def drop(self) -> list[Job]:
+        dropped, self._waiting = list(self._waiting), deque()
+        return dropped
 
     def events(self, judge: Judge) -> list[Ended]:
         ended: list[Ended] = []
@@ -48,6 +54,7 @@ class InlineExecutor:
             is_pruned = judge(Reported(job.trial_id, job.attempt, step, metrics))
 
         ending, mend = perform(job, self._device, report)
+        self._took_s = ending.duration_s
         return Ended(job, self._device, replace(ending, curve=curve.columns), mend)
 
     def close(self) -> None:

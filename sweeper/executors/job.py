@@ -68,6 +68,9 @@ class Executor(Protocol):
     def start(self, job: Job) -> None:
         """Hand over a job without waiting; it runs as soon as a slot is free."""
 
+    def drop(self) -> list[Job]:
+        """Take back the jobs that have not begun."""
+
     def events(self, judge: Judge) -> list[Ended]:
         """The attempts that ended since; waits for the first, but no longer than a second.
 

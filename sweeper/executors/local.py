@@ -53,6 +53,9 @@ class LocalExecutor:
         self._unfinished += 1
         self._jobs.put(job)
 
+    def drop(self) -> list[Job]:
+        return []  # there is a slot for every job that there was room for
+
     def events(self, judge: Judge) -> list[Ended]:
         ended = []
         for event in self._arrived():
@@ -121,14 +124,13 @@ class LocalExecutor:
             return Ended(job, name, ending, answer["mend"])
         status, error = _death(job, exit_code, is_late=is_late)
         log = "" if job.is_check else _tail(Path(job.folder) / f"log-{job.attempt}.txt")
+        is_chance = status == "crashed" and exit_code < 0  # of a late one we were the killer
         ending = Ending(
-            status, curve.last(), curve.columns, error + log, took_s, is_chance=exit_code < 0
+            status, curve.last(), curve.columns, error + log, took_s, is_chance=is_chance
         )
         return Ended(job, name, ending)
 
-    def _fork(
-        self, lifeline: Connection, channel: Connection, job: Job, slot: Slot
-    ) -> BaseProcess:
+    def _fork(self, lifeline: Connection, channel: Connection, job: Job, slot: Slot) -> BaseProcess:
         arguments = (lifeline, channel, job.to_bytes(), slot.device, slot.visible)
         process = self._context.Process(target=child.main, args=arguments, daemon=False)
         with _processes, _bare_main(), _safe_path():
@@ -140,7 +142,7 @@ class LocalExecutor:
     def _listen(
         self, job: Job, process: BaseProcess, channel: Connection, curve: Curve
     ) -> tuple[dict[str, Any] | None, bool]:
-        """Collect the child's lines until it is dead; returns its answer and whether it was late."""
+        """Collect the child's lines until it is dead; returns its answer and if it was late."""
         deadline = time.monotonic() + job.timeout_s if job.timeout_s else None
         answer, buffer, is_late = None, b"", False
         sources: list[Any] = [channel, process.sentinel]
@@ -237,5 +239,3 @@ def _safe_path() -> Iterator[None]:
                 del os.environ[key]
             else:
                 os.environ[key] = value
-
-

@@ -72,7 +72,7 @@ def perform(job: Job, device: str, report: Report) -> tuple[Ending, str]:
         status, error = _classify(raised), _last_line(raised)
         traceback.print_exc()
     duration_s = time.perf_counter() - started
-    return Ending(status, metrics, {}, error, duration_s, _versions(job)), mend
+    return Ending(status, metrics, {}, error, duration_s, _versions()), mend
 
 
 def _let_import_from_here() -> None:
@@ -85,7 +85,8 @@ def _let_import_from_here() -> None:
 def _call_task(job: Job, device: str, report: Report) -> dict[str, float]:
     task = targets.load(job.config["task"]["_target_"])
     work = Path(job.folder) / "work"
-    work.mkdir(parents=True, exist_ok=True)
+    work.parent.mkdir(parents=True, exist_ok=True)
+    work.mkdir(exist_ok=True)
     curve = Curve()
 
     def report_checked(step: float, **metrics: float) -> None:
@@ -111,7 +112,10 @@ def _checked_result(returned: Any, path: str) -> dict[str, float]:
             f"{path} returned {type(returned).__name__} where a mapping of names to numbers is "
             'due: end it with, for example, `return {"val_loss": loss}`.'
         )
-    return {str(name): _number(str(name), value, f"{path} returned ") for name, value in returned.items()}
+    return {
+        str(name): _number(str(name), value, f"{path} returned ")
+        for name, value in returned.items()
+    }
 
 
 def _number(name: str, value: Any, who: str = "report got ") -> float:
@@ -142,15 +146,11 @@ def _last_line(raised: BaseException) -> str:
     return "".join(traceback.format_exception_only(raised)).strip()
 
 
-def _versions(job: Job) -> dict[str, str]:
+def _versions() -> dict[str, str]:
     found = {"sweeper": __version__, "python": platform.python_version()}
     if "torch" in sys.modules:
-        found["torch"] = _torch_version()
+        found["torch"] = version("torch")
     return found
-
-
-def _torch_version() -> str:
-    return version("torch")
 
 
 def check(job: Job) -> None:
@@ -195,8 +195,7 @@ def _check_keys(path: str, function: Callable[..., Any], group: str, typed: Any)
     ]
     if needed:
         raise RequestError(
-            f"{path}{signature(function)} needs {needed[0]!r}: give it, as in "
-            f"{group}.{needed[0]}=…"
+            f"{path}{signature(function)} needs {needed[0]!r}: give it, as in {group}.{needed[0]}=…"
         )
 
 

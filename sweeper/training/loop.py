@@ -65,6 +65,7 @@ class _Progress:
     epochs: int = 0
     steps: int = 0
     diverged_step: int | None = None
+    first_loss: float = math.nan
     last: dict[str, float] = field(default_factory=dict)
     train_losses: list[float] = field(default_factory=list)
 
@@ -97,6 +98,7 @@ class _Run:
 
     def until_the_end(self, report: Report) -> dict[str, float]:
         self._at.last = self._evaluation.read(self._model)
+        self._at.first_loss = self._at.last["train_loss"]
         report(0, **self._at.last)
         every, epochs = self._axes["evaluate_every"], self._axes["epochs"]
         for epoch in range(1, epochs + 1):
@@ -174,6 +176,8 @@ class _Run:
         }
         if self._must_stop():
             result.update(dict.fromkeys(NAN_AT_DIVERGENCE, math.nan))
+        if self._at.first_loss > 0:
+            result["train_loss_share"] = result["train_loss"] / self._at.first_loss
         if self._at.diverged_step is not None:
             result["diverged_step"] = float(self._at.diverged_step)
         oscillation = health.oscillation(self._at.train_losses)

@@ -98,7 +98,7 @@ def my_training(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
         sys.modules.pop(name, None)
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """Stands for the end of the process in the middle of training."""
 
 
@@ -109,7 +109,7 @@ def test_own_training_goes_on_from_its_checkpoint(my_training: ModuleType, tmp_p
         def report(step: int, **metrics: float) -> None:
             heard.append(step)
             if step == killed_at:
-                raise Killed
+                raise KilledError
 
         task = {"lr": 2.0, "epochs": 60, "waves": 16, "frequency": 6.0}
         workdir.mkdir(exist_ok=True)
@@ -118,7 +118,7 @@ def test_own_training_goes_on_from_its_checkpoint(my_training: ModuleType, tmp_p
         ), heard  # fmt: skip
 
     whole, _ = train(tmp_path / "whole")
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         train(tmp_path / "killed", killed_at=50)
     assert (tmp_path / "killed" / "checkpoint.json").is_file()
     resumed, heard = train(tmp_path / "killed")

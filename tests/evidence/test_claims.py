@@ -42,6 +42,28 @@ def test_a_comparison_is_contradicted_by_another_decided_verdict(judge, kind, ar
     assert (row["arm"], row["reference"], row["metric"]) == ("a", "baseline", "train_loss")
 
 
+@pytest.mark.parametrize(
+    ("arm", "verdict"),
+    [
+        pytest.param(LOWER, "reproduced", id="lower"),
+        pytest.param(SAME, "reproduced", id="same"),
+        pytest.param(HIGHER, "contradicted", id="higher"),
+        pytest.param(NOISY, "undecided", id="noisy"),
+        pytest.param([1.0, 1.5, 1.9, 2.2, 2.3], "reproduced", id="surely not worse, size unknown"),
+        pytest.param(["diverged"] * 5, "contradicted", id="all diverged"),
+    ],
+)
+def test_no_worse_is_one_sided(judge, arm, verdict) -> None:
+    row = judge({"baseline": BASE, "a": arm}, kind="no_worse", arm="a")
+    assert row["verdict"] == verdict
+
+
+def test_of_diverged_runs_only_better_is_no_worse(judge) -> None:
+    diverged = ["diverged"] * 5
+    row = judge({"baseline": diverged, "a": LOWER}, kind="no_worse", arm="a")
+    assert row["verdict"] == "reproduced"
+
+
 def test_a_comparison_says_what_was_measured(judge) -> None:
     row = judge({"baseline": BASE, "a": LOWER}, kind="better", arm="a", documented=1.1)
     assert row["measured"] == pytest.approx(-1.0)
@@ -246,6 +268,16 @@ def test_divergence_counts_within_its_steps(judge, values, within, verdict) -> N
     row = judge({"a": values}, kind="diverges", arm="a", within_steps=within)
     assert row["verdict"] == verdict
     assert row["metric"] == ""
+
+
+def test_divergence_may_have_to_follow_a_start_that_looked_fine(judge) -> None:
+    fine = {**diverged(80), "curve": {"step": [0, 1, 2], "train_loss": [2.3, 0.4, None]}}
+    never = {**diverged(3), "curve": {"step": [0], "train_loss": [2.3]}}
+    claim = {"kind": "diverges", "arm": "a", "after_level": 1.0}
+    row = judge({"a": [fine] * 5}, **claim)
+    assert row["verdict"] == "reproduced"
+    assert row["reason"] == "5 of 5 seeds: diverged after a train_loss of 1 was reached"
+    assert judge({"a": [never] * 5}, **claim)["verdict"] == "contradicted"
 
 
 def test_divergence_at_an_unknown_step_is_not_guessed(judge) -> None:

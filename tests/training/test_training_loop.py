@@ -53,12 +53,18 @@ def test_training_learns_digits_and_reports_every_epoch_from_zero(run: Runner) -
     assert result.metrics["steps"] == 5 * math.ceil(1200 / 32)
 
 
+def test_the_share_of_the_first_loss_is_what_is_left_of_it(run: Runner) -> None:
+    result = run()
+    losses = result.reported("train_loss")
+    assert result.metrics["train_loss_share"] == losses[-1] / losses[0]
+
+
 def test_all_metrics_are_there_under_their_names(run: Runner) -> None:
     classes = {
         "train_loss", "val_loss", "train_accuracy", "val_accuracy", "running_loss", "lr",
         "grad_norm_first", "grad_norm_last", "dead_units",
     }  # fmt: skip
-    ending = {"epochs", "steps", "nan_weights", "weights_fingerprint"}
+    ending = {"epochs", "steps", "nan_weights", "weights_fingerprint", "train_loss_share"}
     result = run()
     assert set(result.metrics) == classes | ending
     assert set(result.curve[-1][1]) == classes
