@@ -20,8 +20,7 @@ from pydantic import BaseModel, ValidationError
 
 from sweeper import axes, settings
 from sweeper.errors import RequestError, nearest
-from sweeper.identity import flatten
-from sweeper.identity import canonical
+from sweeper.identity import canonical, flatten
 from sweeper.recipe import explain
 from sweeper.targets import OWN
 

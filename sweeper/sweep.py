@@ -193,7 +193,8 @@ class Sweep:
         if trial.trial_id in self._running or trial in self._again:
             self._tellers[trial.trial_id].append(source)
             return True
-        self._store.add_trials([trial])
+        if isinstance(source, SearchedArm):
+            self._store.add_trials([trial])
         answer = self._store.answer(trial.trial_id)
         if answer is not None:
             source.tell(trial.trial_id, answer.ending)

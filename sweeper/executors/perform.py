@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeper import __version__, targets
+from sweeper.axes import DATA_AXES
 from sweeper.errors import DoesNotApply, Pruned, RequestError
 from sweeper.executors.job import Job
 from sweeper.trial import Config, Ending
@@ -163,7 +164,7 @@ def check(job: Job) -> None:
         if group == "task":
             _check_task(path, function)
         else:
-            _check_keys(path, function, group, job.typed)
+            _check_keys(f"{path}{signature(function)}", function, group, job)
 
 
 def _check_task(path: str, function: Callable[..., Any]) -> None:
@@ -176,30 +177,20 @@ def _check_task(path: str, function: Callable[..., Any]) -> None:
         ) from None
 
 
-def _check_keys(path: str, function: Callable[..., Any], group: str, typed: Any) -> None:
+def _check_keys(shown: str, function: Callable[..., Any], group: str, job: Job) -> None:
+    """What was typed must be taken; what has no default must be given."""
     known, takes_any = targets.parameters(function)
-    keys = [k.partition(".")[2] for k in typed if k.startswith(f"{group}.")]
-    axes = _data_axes() if group == "data" else frozenset({"_target_"})
-    for key in keys:
-        if key not in axes and key not in known and not takes_any:
+    axes = {"_target_"} | (DATA_AXES if group == "data" else set())
+    typed = [k.partition(".")[2] for k in job.typed if k.startswith(f"{group}.")]
+    for key in typed:
+        if key not in known | axes and not takes_any:
             raise RequestError(
-                f"{path}{signature(function)} takes no {key!r}: leave {group}.{key} out, or add "
-                "the parameter."
+                f"{shown} takes no {key!r}: leave {group}.{key} out, or add the parameter."
             )
-    needed = [
-        p.name
-        for p in signature(function).parameters.values()
-        if p.default is Parameter.empty
-        and p.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
-        and p.name not in {*keys, "input_shape", "outputs", "seed"}
-    ]
-    if needed:
-        raise RequestError(
-            f"{path}{signature(function)} needs {needed[0]!r}: give it, as in {group}.{needed[0]}=…"
-        )
-
-
-def _data_axes() -> frozenset[str]:
-    from sweeper.axes import DATA_AXES
-
-    return DATA_AXES
+    given = {*job.config[group], "input_shape", "outputs"}
+    for parameter in signature(function).parameters.values():
+        is_open = parameter.default is Parameter.empty and parameter.name in known
+        if is_open and parameter.name not in given:
+            raise RequestError(
+                f"{shown} needs {parameter.name!r}: give it, as in {group}.{parameter.name}=…"
+            )

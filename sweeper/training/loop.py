@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from sweeper import targets
+from sweeper.errors import RequestError
 from sweeper.training import health, init, losses, optimizers, prepare, schedules, streams
 from sweeper.training.evaluate import Evaluation
 from sweeper.training.prepare import Prepared
@@ -53,7 +54,9 @@ def build_model(config: Mapping[str, Any], data: Prepared, seed: int) -> nn.Modu
     offered = {"input_shape": data.input_shape, "outputs": data.outputs}
     model = targets.call(config["model"]["_target_"], values, offered)
     if not isinstance(model, nn.Module):
-        raise ValueError(f"the model function returned {type(model).__name__}, not a torch Module")
+        raise RequestError(
+            f"the model function returned {type(model).__name__}, not a torch Module"
+        )
     init.initialise(model, config["init"])
     return model
 

@@ -100,7 +100,7 @@ def _tensor(values: Array) -> Tensor:
 
 def _checked(raw: Any) -> tuple[Array, ...]:
     if not isinstance(raw, tuple | list) or len(raw) not in (2, 4):
-        raise ValueError(
+        raise RequestError(
             "a data function returns (x, y) or (train_x, train_y, val_x, val_y), "
             f"not {_described(raw)}"
         )
@@ -110,7 +110,7 @@ def _checked(raw: Any) -> tuple[Array, ...]:
     ):
         _check_pair(x, y, "train_" if len(arrays) == 4 and not part else part)
     if len(arrays) == 4 and arrays[0].shape[1:] != arrays[2].shape[1:]:
-        raise ValueError(
+        raise RequestError(
             f"train_x has samples of shape {arrays[0].shape[1:]}, val_x of {arrays[2].shape[1:]}"
         )
     return arrays
@@ -124,17 +124,17 @@ def _described(raw: Any) -> str:
 def _check_pair(x: Array, y: Array, part: str) -> None:
     for name, array in ((f"{part}x", x), (f"{part}y", y)):
         if array.dtype == object or array.ndim == 0:
-            raise ValueError(f"{name} is not an array of equal rows (its type is {array.dtype})")
+            raise RequestError(f"{name} is not an array of equal rows (its type is {array.dtype})")
         if not len(array):
-            raise ValueError(f"{name} is empty")
+            raise RequestError(f"{name} is empty")
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise ValueError(f"{name} holds NaN or infinite values")
+            raise RequestError(f"{name} holds NaN or infinite values")
     if len(x) != len(y):
-        raise ValueError(f"{part}x has {len(x)} samples and {part}y has {len(y)}")
+        raise RequestError(f"{part}x has {len(x)} samples and {part}y has {len(y)}")
     if x.dtype.kind not in "fiub":
-        raise ValueError(f"{part}x holds {x.dtype}, not numbers")
+        raise RequestError(f"{part}x holds {x.dtype}, not numbers")
     if x.ndim not in (2, 3, 4):
-        raise ValueError(
+        raise RequestError(
             f"{part}x has shape {x.shape}; it should be samples × features, samples × height × "
             "width, or samples × height × width × channels"
         )
@@ -178,10 +178,12 @@ def _numbered(y: Array) -> tuple[Array, tuple[str, ...]]:
     if y.dtype.kind == "f":
         return y, ()
     if y.ndim != 1:
-        raise ValueError(f"labels have shape {y.shape}; one per sample is needed, not one-hot rows")
+        raise RequestError(
+            f"labels have shape {y.shape}; one per sample is needed, not one-hot rows"
+        )
     names, numbers = np.unique(y, return_inverse=True)
     if len(names) < 2:
-        raise ValueError(f"all labels are {names[0]}: there is nothing to tell apart")
+        raise RequestError(f"all labels are {names[0]}: there is nothing to tell apart")
     return numbers.astype(np.int64), tuple(map(str, names))
 
 
@@ -189,7 +191,7 @@ def _as_in_training(y: Array, classes: tuple[str, ...]) -> Array:
     known = {name: i for i, name in enumerate(classes)}
     foreign = sorted({str(v) for v in y} - set(known))
     if foreign:
-        raise ValueError(f"validation has labels that training lacks: {', '.join(foreign)}")
+        raise RequestError(f"validation has labels that training lacks: {', '.join(foreign)}")
     return np.array([known[str(v)] for v in y], np.int64)
 
 
@@ -241,7 +243,7 @@ def _coloured(x: Array, color: str) -> Array:
     if x.ndim == 3:
         x = x[..., None]
     if x.shape[3] not in (1, 3):
-        raise ValueError(
+        raise RequestError(
             f"images of shape {x.shape[1:]}: height × width × channels is needed, with 1 or 3 "
             "channels (channels go last)"
         )

@@ -166,7 +166,7 @@ def test_parts_that_are_split_already_stay_apart_and_are_cut_in_the_seeds_order(
     ],
 )
 def test_data_at_fault_are_refused_with_a_reason(raw: Any, message: str) -> None:
-    with pytest.raises(ValueError) as raised:
+    with pytest.raises(RequestError) as raised:
         prepared(raw)
     assert str(raised.value).startswith(message)
 

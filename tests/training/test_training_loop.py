@@ -322,7 +322,7 @@ def test_a_users_own_data_and_net_run_through_the_same_axes(
 
 
 def test_a_model_function_that_returns_no_net_is_named(run: Runner, mine: types.ModuleType) -> None:
-    with pytest.raises(ValueError, match="the model function returned str, not a torch Module"):
+    with pytest.raises(RequestError, match="the model function returned str, not a torch Module"):
         run(model={"_target_": "mine.word"})
 
 
