@@ -154,7 +154,7 @@ def compare(
         known = reader.plan_names()
     names = known if not recipes or "all" in recipes else recipes
     for name, tables in rebuild(places.outputs, names).items():
-        view.show_claims(name, tables)
+        view.show_tables(name, tables)
     view.say_written(places.outputs, names)
 
 

@@ -18,7 +18,6 @@ class Forecast:
     request: Request
     cells: int
     trials: int
-    searched: int
     done: int
     shared: int
     slots: int
@@ -43,8 +42,6 @@ def forecast(requests: Sequence[Request], outputs: Outputs) -> Iterator[Forecast
         recipe = request.recipe
         assert recipe is not None
         others = set().union(*(t for n, t in elsewhere.items() if n != request.plan.name), set())
-        search = recipe.search
-        per_search = search.trials * len(search.seeds) if search else 0
         missing = [t for t in request.trials if statuses.get(t) not in FINAL]
         where = request.executor
         slots = (
@@ -53,8 +50,7 @@ def forecast(requests: Sequence[Request], outputs: Outputs) -> Iterator[Forecast
         yield Forecast(
             request=request,
             cells=len(request.plan.arms) * len(recipe.seeds),
-            trials=len(request.trials) + len(request.searches) * len(recipe.seeds),
-            searched=len(request.searches) * per_search,
+            trials=request.expected,
             done=len(request.trials) - len(missing),
             shared=len(set(request.trials) & others),
             slots=slots,

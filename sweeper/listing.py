@@ -46,7 +46,8 @@ def recipes(folders: list[Path]) -> list[ListedRecipe]:
 
 def axes(folders: list[Path]) -> list[ListedAxis]:
     """Every group with its choices, then every key of each choice, from the comments in conf."""
-    primary = yaml.safe_load((folders[-1] / "sweeper.yaml").read_text(encoding="utf-8"))
+    text = (folders[-1] / "sweeper.yaml").read_text(encoding="utf-8")
+    primary, comments = yaml.safe_load(text), _comments(text)
     defaults = {k: str(v) for d in primary["defaults"] if isinstance(d, dict) for k, v in d.items()}
     groups: dict[str, dict[str, Path]] = {}
     for folder in reversed(folders):
@@ -55,7 +56,8 @@ def axes(folders: list[Path]) -> list[ListedAxis]:
     listed = []
     for group in [*defaults, *sorted(set(groups) - set(defaults))]:
         choices = groups.get(group, {})
-        listed.append(ListedAxis(group, " | ".join(choices), defaults.get(group, ""), "", ""))
+        said = _documents(comments.get(group, ""))
+        listed.append(ListedAxis(group, " | ".join(choices), defaults.get(group, ""), *said))
         listed.extend(_keys(group, choices))
     return listed
 
@@ -94,17 +96,16 @@ def _read_keys(group: str, choice: str, file: Path) -> Iterator[ListedAxis]:
 
 
 def _comments(text: str) -> dict[str, str]:
-    """The block of comment lines right above each top-level key."""
+    """The block of comment lines right above each key of the file, or entry of its defaults."""
     found: dict[str, str] = {}
     block: list[str] = []
     for line in text.splitlines():
-        if line.startswith("#"):
-            block.append(line.lstrip("# ").strip())
-        elif match := re.match(r"(\w+):", line):
+        if line.lstrip().startswith("#"):
+            block.append(line.strip("# "))
+            continue
+        if match := re.match(r"(?:  - )?(\w+):", line):
             found[match[1]] = " ".join(block)
-            block = []
-        elif not line.startswith(" "):
-            block = []
+        block = []
     return found
 
 

@@ -7,12 +7,10 @@ from typing import Any
 from sweeper.compose import Composer, Override
 from sweeper.design import DesignedArm, design
 from sweeper.errors import RequestError
-from sweeper.identity import canonical, digest, flatten, trial_id
+from sweeper.identity import asked, canonical, digest, flatten, trial_id
 from sweeper.plan import Cell, Plan, PlannedArm
 from sweeper.recipe import BASELINE, Recipe, read_recipe, read_seeds
 from sweeper.trial import Trial
-
-_UNCHANGING = ("executor", "search")  # overrides of these, and of seeds, make no variant
 
 
 @dataclass(frozen=True)
@@ -34,6 +32,15 @@ class Request:
     sampler: Mapping[str, Any]
     searches: Sequence[Search] = ()
     recipe: Recipe | None = field(default=None, repr=False)
+
+    @property
+    def expected(self) -> int:
+        """How many trials this comes to, those that searches will ask for included."""
+        if self.recipe is None or self.recipe.search is None:
+            return len(self.trials)
+        search = self.recipe.search
+        each = search.trials * len(search.seeds) + len(self.recipe.seeds)
+        return len(self.trials) + len(self.searches) * each
 
 
 def make_request(
@@ -61,9 +68,9 @@ def _make_request(
     as_name: str | None,
 ) -> Request:
     recipe = _with_seeds(recipe, overrides)
-    changing = {o.key: o.value for o in overrides if _changes_what_is_asked(o.key)}
-    placing = {o.key: o.value for o in overrides if o.key.split(".")[0] in _UNCHANGING}
-    baseline = {**_own_of_recipe(recipe.baseline, changing, composer), **changing, **placing}
+    values = {o.key: o.value for o in overrides if o.key != "seeds"}
+    changing = {k: v for k, v in values.items() if k.split(".")[0] != "executor"}
+    baseline = {**_own_of_recipe(recipe.baseline, changing, composer), **values}
     designed = design(recipe)
     configs = {arm.name: _compose_arm(arm, baseline, composer) for arm in designed}
     searches = _searches(recipe, designed, configs, baseline)
@@ -94,10 +101,6 @@ def _with_seeds(recipe: Recipe, overrides: Sequence[Override]) -> Recipe:
                 raise RequestError(f"{error}.") from None
             recipe = read_recipe(raw, where="under this override")
     return recipe
-
-
-def _changes_what_is_asked(key: str) -> bool:
-    return key != "seeds" and key.split(".")[0] not in _UNCHANGING
 
 
 def _own_of_recipe(
@@ -145,7 +148,7 @@ def _planned(
     searched: set[str],
 ) -> list[PlannedArm]:
     names = list(dict.fromkeys(key for arm in designed for key in arm.values))
-    flat = {arm.name: flatten(_less_placing(configs[arm.name])) for arm in designed}
+    flat = {arm.name: flatten(asked(configs[arm.name])) for arm in designed}
     planned = []
     for arm in designed:
         values = {**baseline, **arm.values}
@@ -153,10 +156,6 @@ def _planned(
         difference = _difference(flat, arm, is_searched=arm.name in searched)
         planned.append(PlannedArm(arm.name, arm.compared_with, axes, difference))
     return planned
-
-
-def _less_placing(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in config.items() if k not in _UNCHANGING}
 
 
 def _value_of(key: str, values: Mapping[str, Any], config: Mapping[str, Any]) -> Any:
@@ -205,7 +204,7 @@ def _cells(
 
 def make_trial(config: Mapping[str, Any], seed: int) -> Trial:
     """The trial of a configuration at a seed, under its own name."""
-    return Trial(trial_id(config, seed), seed, _less_placing(config))
+    return Trial(trial_id(config, seed), seed, asked(config))
 
 
 def _searches(

@@ -129,7 +129,7 @@ class Sweep:
                 self._studies.append(_Study(request, [*searched, fixed]))
         for request in requests:
             done = sum(statuses.get(t) in FINAL for t in request.trials)
-            self._watcher.planned(request, len(request.trials), done)
+            self._watcher.planned(request, request.expected, done)
 
     def _check_functions(self, requests: Sequence[Request]) -> None:
         """Let a child import the user's functions and check their signatures, before any trial."""

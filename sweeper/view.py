@@ -81,7 +81,7 @@ def show_forecast(found: "Forecast") -> None:
     seeds = found.cells // max(1, len(plan.arms))
     console.print(
         f"{len(plan.arms)} arms × {seeds} seeds = {found.cells} cells, {found.trials} trials"
-        + (f" and {found.searched} of searches" if found.searched else "")
+        + (", searches included" if found.request.searches else "")
         + f": {found.done} done, {found.shared} shared with other recipes."
     )
     if found.seconds is not None:
@@ -104,28 +104,37 @@ def _clock(seconds: float) -> str:
     return f"{whole // 3600}:{whole % 3600 // 60:02d}:{whole % 60:02d}"
 
 
-def show_claims(name: str, tables: "Tables") -> None:
-    """A recipe's verdicts: documented and measured side by side."""
-    claims = tables.claims
+def show_tables(name: str, tables: "Tables") -> None:
+    """A recipe's verdicts, documented beside measured; of one without claims its arms."""
     counts = tables.trials["status"].value_counts()
-    ended = ", ".join(f"{count} {status}" for status, count in counts.items())
-    table = _table(
-        "claim", "statement", "documented", "measured", "n", "verdict", "reason",
-        title=f"{name} — {ended}",
-    )  # fmt: skip
-    for row in claims.itertuples():
-        table.add_row(
-            str(row.claim), escape(str(row.statement)), escape(str(row.documented)),
-            _figure(row.measured), str(row.n), _colored(str(row.verdict)), escape(str(row.reason)),
-        )  # fmt: skip
+    title = f"{name} — {', '.join(f'{count} {status}' for status, count in counts.items())}"
     console.print()
-    console.print(table)
+    console.print(_claims(title, tables) if len(tables.claims) else _arms(title, tables))
+
+
+def _claims(title: str, tables: "Tables") -> Table:
+    table = _table("claim", "statement", "documented", "measured", "n", "verdict", title=title)
+    for row in tables.claims.fillna("").itertuples():
+        about = [escape(str(row.statement)), f"[dim]{escape(str(row.reason))}[/]"]
+        table.add_row(
+            str(row.claim), "\n".join(line for line in about if line),
+            escape(str(row.documented)), _figure(row.measured), _figure(row.n),
+            _colored(str(row.verdict)),
+        )  # fmt: skip
+    return table
+
+
+def _arms(title: str, tables: "Tables") -> Table:
+    columns = ("arm", "metric", "n", "mean", "baseline", "delta", "p_holm", "verdict")
+    table = _table(*columns, title=title)
+    for row in tables.arms.fillna("").itertuples():
+        *cells, verdict = (getattr(row, column) for column in columns)
+        table.add_row(*map(_figure, cells), _colored(str(verdict)))
+    return table
 
 
 def _figure(value: Any) -> str:
-    if isinstance(value, float):
-        return "" if value != value else f"{value:.3g}"
-    return escape(str(value))
+    return f"{value:.3g}" if isinstance(value, float) else escape(str(value))
 
 
 def say_written(outputs: Outputs, names: Sequence[str]) -> None:
@@ -227,7 +236,7 @@ class PlainWatcher(SilentWatcher):
             self._say(f"{self._done} of {max(self._total, self._done)} trials")
 
     def written(self, name: str, tables: "Tables") -> None:
-        show_claims(name, tables)
+        show_tables(name, tables)
 
     def _say(self, line: str) -> None:
         self._said_at = time.monotonic()
@@ -242,6 +251,7 @@ class LiveWatcher(SilentWatcher):
         self._tasks: dict[TaskID, set[str]] = {}
         self._running: set[str] = set()
         self._failed: set[str] = set()
+        self._searching: TaskID | None = None  # whose trials are not all known beforehand
 
     def planned(self, request: "Request", trials: int, done: int) -> None:
         arms = len(request.plan.arms)
@@ -249,8 +259,12 @@ class LiveWatcher(SilentWatcher):
             f"{escape(request.plan.name)} ({arms} arms)", total=trials, completed=done, note=""
         )
         self._tasks[task] = set(request.trials)
+        if request.searches:
+            self._searching = task
 
     def started(self, job: Job) -> None:
+        if self._searching is not None and not any(job.trial_id in t for t in self._tasks.values()):
+            self._tasks[self._searching].add(job.trial_id)
         self._running.add(job.trial_id)
         self._refresh(job.trial_id)
 
@@ -265,7 +279,7 @@ class LiveWatcher(SilentWatcher):
         self._refresh(trial_id)
 
     def written(self, name: str, tables: "Tables") -> None:
-        show_claims(name, tables)
+        show_tables(name, tables)
 
     def _refresh(self, trial_id: str) -> None:
         for task, trials in self._tasks.items():

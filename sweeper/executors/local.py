@@ -10,7 +10,7 @@ import threading
 import time
 import types
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -39,6 +39,7 @@ class LocalExecutor:
         self._inbox: queue.SimpleQueue[Reported | Ended | BaseException] = queue.SimpleQueue()
         self._unfinished = 0
         self._children: dict[str, Connection] = {}  # what talks to each running trial
+        self._talking = threading.Lock()  # no channel is closed, its number reused, while we write
         self._groups: set[int] = set()
         self._is_closing = False
         self._context = multiprocessing.get_context("forkserver")
@@ -78,9 +79,11 @@ class LocalExecutor:
             return
 
     def _prune(self, trial_id: str) -> None:
-        channel = self._children.get(trial_id)
-        if channel is not None and not channel.closed:
-            os.write(channel.fileno(), b"!")
+        with self._talking:
+            channel = self._children.get(trial_id)
+            if channel is not None:
+                with suppress(OSError):  # it has ended meanwhile
+                    os.write(channel.fileno(), b"!")
 
     def close(self) -> None:
         self._is_closing = True
@@ -116,7 +119,8 @@ class LocalExecutor:
                 answer, is_late = self._listen(job, process, ours, curve)
                 exit_code = self._reap(process)
             finally:
-                del self._children[job.trial_id]
+                with self._talking:
+                    del self._children[job.trial_id]
         took_s = time.monotonic() - started
         name = slot.visible or slot.device
         if answer is not None and not is_late:

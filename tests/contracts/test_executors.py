@@ -1,0 +1,266 @@
+"""One suite for every executor: what it must do with the jobs it is given.
+
+To let another executor join, add its name to `EXECUTORS` and make it in `executor`.
+"""
+
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweeper.executors.devices import Slot
+from sweeper.executors.inline import InlineExecutor
+from sweeper.executors.job import Ended, Executor, Job, Reported
+from sweeper.executors.local import LocalExecutor
+
+EXECUTORS = ("inline", "local")
+SLOTS = 4
+TASKS = '''
+import sys
+import time
+
+import sweeper
+
+
+def well(config, *, seed, device, report, workdir):
+    for step in range(config["task"].get("steps", 3)):
+        report(step, loss=seed + step)
+    return {"result": seed * 2}
+
+
+def raises(config, *, seed, device, report, workdir):
+    report(0, loss=1.0)
+    raise ValueError("the user's own mistake")
+
+
+def infinite(config, *, seed, device, report, workdir):
+    report(0, loss=1.0)
+    return {"result": float("inf")}
+
+
+def many_points(config, *, seed, device, report, workdir):
+    began = time.perf_counter()
+    for step in range(100_000):
+        report(step, loss=float(step))
+    return {"seconds": time.perf_counter() - began}
+
+
+def talks(config, *, seed, device, report, workdir):
+    for _ in range(2000):
+        print("x" * 1000)
+        print("y" * 1000, file=sys.stderr)
+
+    return {"result": 1.0}
+
+
+def until_pruned(config, *, seed, device, report, workdir):
+    for step in range(10_000):
+        try:
+            report(step, loss=float(step))
+        except Exception:
+            (workdir / "swallowed").touch()
+        time.sleep(0.001)
+    return {"result": 1.0}
+
+
+def text(config, *, seed, device, report, workdir):
+    return "done"
+
+
+def where(config, *, seed, device, report, workdir):
+    assert device == "cpu" and config.task.note == "a note"
+    with (workdir / "kept").open("a") as file:
+        file.write("again ")
+    return {"visits": len((workdir / "kept").read_text().split())}
+'''
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("jobs")
+    (made / "tasks.py").write_text(TASKS)
+    return made
+
+
+@pytest.fixture(params=EXECUTORS)
+def executor(
+    request: pytest.FixtureRequest, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Executor]:
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    made = (
+        InlineExecutor() if request.param == "inline" else LocalExecutor([Slot("cpu")] * SLOTS)
+    )
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def job(folder: Path, request: pytest.FixtureRequest) -> Callable[..., Job]:
+    """job(task, number): an attempt at a trial with a folder of its own."""
+
+    def make(task: str, number: int = 0, attempt: int = 1, **more: Any) -> Job:
+        trial_id = f"{request.node.name}-{task}-{number}"
+        config = {"task": {"_target_": f"tasks.{task}", **more}}
+        return Job(
+            trial_id, attempt, number, config, str(folder / trial_id), str(folder / "cache"),
+            allowed=["tasks"],
+        )  # fmt: skip
+
+    return make
+
+
+def run(
+    executor: Executor,
+    jobs: list[Job],
+    judge: Callable[[Reported], bool] = lambda reported: False,
+    seconds: float = 60.0,
+) -> list[Ended]:
+    """Hand over jobs as there is room until all have ended."""
+    waiting, ended = list(jobs), list[Ended]()
+    deadline = time.monotonic() + seconds
+    while len(ended) < len(jobs):
+        while waiting and executor.room() > 0:
+            executor.start(waiting.pop(0))
+        ended += executor.events(judge)
+        assert time.monotonic() < deadline, f"{len(ended)} of {len(jobs)} ended"
+    return ended
+
+
+def test_a_job_that_returns_is_done_with_its_metrics_and_its_curve(
+    executor: Executor, job: Callable[..., Job]
+) -> None:
+    (ended,) = run(executor, [job("well", 5)])
+    assert (ended.ending.status, ended.ending.error, ended.mend) == ("done", "", "")
+    assert ended.ending.metrics == {"loss": 7, "result": 10}
+    assert ended.ending.curve == {"step": [0, 1, 2], "loss": [5, 6, 7]}
+    assert ended.device == "cpu" and ended.ending.duration_s > 0
+    assert ended.ending.versions.keys() >= {"sweeper", "python"}
+
+
+def test_a_job_that_raises_is_failed_with_the_exception_and_keeps_what_it_reported(
+    executor: Executor, job: Callable[..., Job]
+) -> None:
+    (ended,) = run(executor, [job("raises")])
+    assert ended.ending.status == "failed" and not ended.ending.is_chance
+    assert ended.ending.error.splitlines()[0] == "ValueError: the user's own mistake"
+    assert ended.ending.curve == {"step": [0], "loss": [1.0]}
+
+
+def test_a_job_that_returns_infinity_is_diverged(executor: Executor, job: Callable[..., Job]) -> None:
+    (ended,) = run(executor, [job("infinite")])
+    assert ended.ending.status == "diverged"
+    assert math.isinf(ended.ending.metrics["result"])
+
+
+def test_reports_arrive_in_their_order_while_the_job_runs(
+    executor: Executor, job: Callable[..., Job]
+) -> None:
+    seen: list[Reported] = []
+    run(executor, [job("well", 1, steps=50)], lambda reported: bool(seen.append(reported)))
+    assert [r.step for r in seen] == list(range(50))
+    assert seen[0].attempt == 1 and seen[-1].metrics == {"loss": 50}
+
+
+def test_a_job_that_is_given_up_ends_as_pruned_at_its_next_report(
+    executor: Executor, job: Callable[..., Job]
+) -> None:
+    pruned = job("until_pruned")
+    (ended,) = run(executor, [pruned], lambda reported: reported.step >= 5)
+    assert (ended.ending.status, ended.ending.error) == ("pruned", "")
+    assert 5 <= len(ended.ending.curve["step"]) < 5000
+    assert not (Path(pruned.folder) / "work/swallowed").exists()  # a BaseException
+
+
+def test_only_the_job_that_is_judged_badly_is_given_up(
+    executor: Executor, job: Callable[..., Job]
+) -> None:
+    bad, good = job("until_pruned", 1), job("well", 2)
+    ended = run(executor, [bad, good], lambda reported: reported.trial_id == bad.trial_id)
+    assert {e.job.trial_id: e.ending.status for e in ended} == {
+        bad.trial_id: "pruned", good.trial_id: "done",
+    }  # fmt: skip
+
+
+def test_a_job_may_end_before_it_hears_that_it_was_given_up(
+    executor: Executor, job: Callable[..., Job]
+) -> None:
+    ended = run(executor, [job("well", n) for n in range(40)], lambda reported: True)
+    assert {e.ending.status for e in ended} <= {"done", "pruned"}
+
+
+def test_a_hundred_thousand_reports_never_block_the_job(
+    executor: Executor, job: Callable[..., Job]
+) -> None:
+    (ended,) = run(executor, [job("many_points")])
+    assert ended.ending.status == "done"
+    assert len(ended.ending.curve["step"]) == 100_000
+    assert ended.ending.curve["loss"][-1] == 99_999.0
+
+
+def test_a_job_may_write_more_than_a_pipe_holds(executor: Executor, job: Callable[..., Job]) -> None:
+    (ended,) = run(executor, [job("talks")])
+    assert ended.ending.status == "done"
+
+
+def test_what_is_no_mapping_of_numbers_is_answered_with_the_mend(
+    executor: Executor, job: Callable[..., Job]
+) -> None:
+    (ended,) = run(executor, [job("text")])
+    assert ended.mend == (
+        "tasks.text returned str where a mapping of names to numbers is due: end it with, for "
+        'example, `return {"val_loss": loss}`.'
+    )
+
+
+def test_code_that_was_not_allowed_is_answered_with_the_mend(
+    executor: Executor, job: Callable[..., Job]
+) -> None:
+    (ended,) = run(executor, [replace(job("well"), allowed=[])])
+    assert ended.mend.startswith("_target_ 'tasks.well' is not allowed: add --allow tasks")
+
+
+def test_the_work_folder_is_kept_between_attempts(executor: Executor, job: Callable[..., Job]) -> None:
+    jobs = [job("where", attempt=n, note="a note") for n in (1, 2)]
+    assert [run(executor, [one])[0].ending.metrics["visits"] for one in jobs] == [1, 2]
+
+
+def test_three_hundred_short_jobs_all_end_well(executor: Executor, job: Callable[..., Job]) -> None:
+    jobs = [job("well", n) for n in range(300)]
+    ended = run(executor, jobs)
+    assert {e.ending.status for e in ended} == {"done"}
+    assert sorted(e.job.seed for e in ended) == list(range(300))
+    assert all(e.ending.metrics["result"] == 2 * e.job.seed for e in ended)
+
+
+def test_there_is_room_again_once_a_job_has_ended(executor: Executor, job: Callable[..., Job]) -> None:
+    room = executor.room()
+    executor.start(job("well", 1))
+    assert executor.room() == room - 1
+    while not executor.events(lambda reported: False):
+        pass
+    assert executor.room() >= room
+
+
+def test_dropped_jobs_are_those_that_have_not_begun(
+    executor: Executor, job: Callable[..., Job]
+) -> None:
+    executor.start(job("well", 1))
+    dropped = executor.drop()
+    ended: list[Ended] = []
+    deadline = time.monotonic() + 10
+    while not dropped and not ended and time.monotonic() < deadline:
+        ended = executor.events(lambda reported: False)
+    assert len(dropped) + len(ended) == 1
+    assert executor.events(lambda reported: False) == []
+
+
+def test_an_ending_survives_as_plain_json(executor: Executor, job: Callable[..., Job]) -> None:
+    (ended,) = run(executor, [job("well", 3)])
+    assert json.loads(json.dumps(vars(ended.ending))) == vars(ended.ending)
