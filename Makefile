@@ -12,7 +12,7 @@ BUDGET ?= full
 SMOKE := seeds=2 train.epochs=2 data.train_samples=200 data.validation_samples=100
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev reproduce sweep compare report test lint check bench dashboard list schema constraints clean
+.PHONY: help setup dev reproduce sweep compare list test lint check bench schema readme clean
 
 help:  ## show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -64,6 +64,9 @@ bench: dev  ## measure overhead, start-up and the store (benchmarks/README.md)
 
 schema: setup  ## renew recipes/schema.json
 	$(BIN)/python -c 'import json; from sweeper.recipe import json_schema; print(json.dumps(json_schema(), indent=1, sort_keys=True))' > recipes/schema.json
+
+readme: setup  ## write the measured table into README.md
+	$(BIN)/python docs/reproduction.py $(OUTPUTS)
 
 clean:  ## remove caches and builds; outputs and .venv stay
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

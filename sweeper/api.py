@@ -66,7 +66,9 @@ class Outcome:
 
     @property
     def all_ended_in_results(self) -> bool:
-        return set(self.statuses()) <= {*RESULTS, "pruned", "skipped"}
+        """Skipped arms are no failure, but a recipe that nothing of applies to has no result."""
+        found = self.statuses()
+        return found.keys() <= {*RESULTS, "pruned", "skipped"} and bool(found.keys() & RESULTS)
 
     @property
     def all_reproduced(self) -> bool:
@@ -90,8 +92,8 @@ class SilentWatcher:
 
 def prepare(
     names: Sequence[str], overrides: Sequence[str], places: Places, as_name: str | None = None
-) -> "tuple[list[Request], Composer, list[str]]":
-    """Compose every arm of these recipes; also returns the keys of the overrides.
+) -> "tuple[list[Request], Composer]":
+    """Compose every arm of these recipes.
 
     Raises RequestError, before anything is launched, for whatever is wrong with any of them.
     """
@@ -108,7 +110,7 @@ def prepare(
     parsed = parse_overrides(overrides)
     composer = Composer(places.conf)
     requests = [make_request(n, recipe, composer, parsed, as_name) for n, recipe in recipes]
-    return requests, composer, [override.key for override in parsed]
+    return requests, composer
 
 
 def _every(names: Sequence[str], places: Places) -> list[str]:
@@ -161,12 +163,11 @@ def run_all(
     from sweeper.sweep import How, Sweep
 
     watcher = watcher or SilentWatcher()
-    requests, composer, keys = prepare(names, overrides, places, as_name)
+    requests, composer = prepare(names, overrides, places, as_name)
     where = requests[0].executor
     how = How(
         outputs=places.outputs,
         allowed=(*places.allowed, *typed_targets(parse_overrides(overrides))),
-        typed=tuple(keys),
         timeout_s=where["timeout_s"],
         retry=retry,
     )

@@ -26,6 +26,8 @@ from sweeper.training.values import (
 
 # What acts on any data, also the user's: not passed on to a data function unless it names it.
 DATA_AXES = frozenset(Data.model_fields)
+# Those that say something of one data set, not of how any is prepared.
+SIZES = frozenset({"train_samples", "validation_samples", "class_samples", "drop_classes"})
 GROUPS = ("data", "model", "init", "optim", "schedule", "loss", "train", "task")
 
 # OmegaConf's mark of a value that is still to be given.

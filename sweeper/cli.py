@@ -106,7 +106,7 @@ def plan(
 
     places = _places(outputs, conf, recipes)
     names, overrides = _split(words)
-    requests, _, _ = prepare(names, overrides, places, as_name)
+    requests, _ = prepare(names, overrides, places, as_name)
     for found in forecast.forecast(requests, places.outputs):
         view.show_forecast(found)
 

@@ -20,12 +20,15 @@ class DesignedArm:
     values: Mapping[str, Any]
     compared_with: str | None
     changes: Mapping[str, Any] = field(default_factory=dict)
+    is_generated: bool = False
 
 
 def design(recipe: Recipe) -> list[DesignedArm]:
     """The baseline, then every arm in the recipe's order. Raises RequestError on a bad design."""
     arms = {BASELINE: DesignedArm(BASELINE, {}, None)}
-    for name, changes, start in _changes(recipe):
+    made = [(*change, False) for change in _changes(recipe)]
+    made += [(*change, True) for change in _generated(recipe)]
+    for name, changes, start, is_generated in made:
         if name in arms:
             raise RequestError(f"two arms have the name {name!r}: give each its own.")
         if start not in arms:
@@ -33,15 +36,20 @@ def design(recipe: Recipe) -> list[DesignedArm]:
                 f"arm {name!r} starts from {start!r}, which is no arm before it. "
                 + nearest(start, arms, what="arms before it")
             )
-        arms[name] = DesignedArm(name, {**arms[start].values, **changes}, start, changes)
+        values = {**arms[start].values, **changes}
+        arms[name] = DesignedArm(name, values, start, changes, is_generated)
     _check_claims(recipe, arms)
     return list(arms.values())
 
 
 def _changes(recipe: Recipe) -> Iterator[tuple[str, Mapping[str, Any], str]]:
-    """The name of each arm, what it changes, and the arm it starts from."""
+    """The name of each written arm, what it changes, and the arm it starts from."""
     yield from _in_sequence(recipe.sequence)
     yield from ((arm.name, arm.set, arm.from_ or BASELINE) for arm in recipe.arms)
+
+
+def _generated(recipe: Recipe) -> Iterator[tuple[str, Mapping[str, Any], str]]:
+    """The same for the arms that a design makes of axes and values."""
     for axis, values in recipe.one_at_a_time.items():
         yield from ((arm_name({axis: v}), {axis: v}, BASELINE) for v in _given(axis, values))
     if recipe.grid:

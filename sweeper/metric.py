@@ -91,9 +91,12 @@ def _argument(text: str, kind: str, whole: str) -> MetricExpression | str | floa
             raise RequestError(f"metric {whole!r}: {text!r} is not the name of an axis.")
         return text
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
-        raise RequestError(f"metric {whole!r}: {text!r} is not a number.") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise RequestError(f"metric {whole!r}: {text!r} is not a number.")
+    return number
 
 
 def of_run(

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from sweeper.axes import SIZES
 from sweeper.compose import Composer, Override
 from sweeper.design import DesignedArm, design
 from sweeper.errors import RequestError
@@ -73,6 +74,7 @@ def _make_request(
     baseline = {**_own_of_recipe(recipe.baseline, changing, composer), **values}
     designed = design(recipe)
     configs = {arm.name: _compose_arm(arm, baseline, composer) for arm in designed}
+    designed = _without_the_baseline_again(recipe, designed, configs)
     searches = _searches(recipe, designed, configs, baseline)
     for search in searches:
         _check_ranges(recipe, search, composer)
@@ -103,16 +105,41 @@ def _with_seeds(recipe: Recipe, overrides: Sequence[Override]) -> Recipe:
     return recipe
 
 
+def _without_the_baseline_again(
+    recipe: Recipe, designed: Sequence[DesignedArm], configs: dict[str, dict[str, Any]]
+) -> list[DesignedArm]:
+    """The arms less those of a grid or ladder that are the baseline, which stands for them."""
+    same = {
+        arm.name
+        for arm in designed
+        if arm.is_generated and asked(configs[arm.name]) == asked(configs[BASELINE])
+    }
+    for name in same:
+        del configs[name]
+        for claim in recipe.claims:
+            for line, assertion in claim.assertions():
+                if name in assertion.arms_named():
+                    raise RequestError(
+                        f"claim {line}: {name!r} is the baseline: name that instead."
+                    )
+    return [
+        replace(arm, compared_with=BASELINE) if arm.compared_with in same else arm
+        for arm in designed
+        if arm.name not in same
+    ]
+
+
 def _own_of_recipe(
     baseline: Mapping[str, Any], changing: Mapping[str, Any], composer: Composer
 ) -> dict[str, Any]:
     """The recipe's baseline, less what describes a source that the user replaces by their own.
 
     Under `model._target_=…` the recipe's own `model` keys say nothing of the user's; of `data`
-    the axes stay, since they act on any arrays.
+    the axes stay, since they act on any arrays, less those that count the recipe's own samples.
     """
     replaced = {key.removesuffix("._target_") for key in changing if key.endswith("._target_")}
     stays = {key for group in replaced for key in composer.keys({group: "custom"})}
+    stays -= {f"data.{key}" for key in SIZES}
     return {k: v for k, v in baseline.items() if k.split(".")[0] not in replaced or k in stays}
 
 

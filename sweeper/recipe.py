@@ -287,7 +287,7 @@ class Recipe(_Part):
     @classmethod
     def _metrics_parse(cls, metrics: dict[str, Metric]) -> dict[str, Metric]:
         for text, metric in metrics.items():
-            if metric.goal is None and goal_from_name(_parsed(text).name) is None:
+            if metric.goal is None and goal_of(_parsed(text)) is None:
                 raise ValueError(
                     f"metric {text!r}: its name says neither loss nor accuracy; "
                     "add `goal: down` or `goal: up`"
@@ -335,6 +335,8 @@ def _parsed(metric: str) -> Any:
 
 def goal_of(expression: MetricExpression) -> Goal | None:
     """Fewer epochs and less spread are better, and a larger workable value; else by the name."""
+    if expression.function == "best_of":  # a value of the axis: neither way is better by itself
+        return None
     own: dict[str, Goal] = {"epochs_to": "down", "spread": "down", "largest_of": "up"}
     return own.get(expression.function) or goal_from_name(expression.name)
 

@@ -53,7 +53,6 @@ class How:
 
     outputs: Outputs
     allowed: Sequence[str] = ()
-    typed: Sequence[str] = ()
     timeout_s: float | None = None
     retry: bool = False
 
@@ -160,7 +159,6 @@ class Sweep:
             folder=str(outputs.trial(trial.trial_id).resolve()),
             cache=str(outputs.cache.resolve()),
             allowed=tuple(self._how.allowed),
-            typed=tuple(self._how.typed),
             timeout_s=self._how.timeout_s,
         )
 

@@ -114,7 +114,7 @@ def show_tables(name: str, tables: "Tables") -> None:
 
 def _claims(title: str, tables: "Tables") -> Table:
     table = _table("claim", "statement", "documented", "measured", "n", "verdict", title=title)
-    for row in tables.claims.fillna("").itertuples():
+    for row in tables.claims.astype(object).fillna("").itertuples():
         about = [escape(str(row.statement)), f"[dim]{escape(str(row.reason))}[/]"]
         table.add_row(
             str(row.claim), "\n".join(line for line in about if line),
@@ -127,7 +127,7 @@ def _claims(title: str, tables: "Tables") -> Table:
 def _arms(title: str, tables: "Tables") -> Table:
     columns = ("arm", "metric", "n", "mean", "baseline", "delta", "p_holm", "verdict")
     table = _table(*columns, title=title)
-    for row in tables.arms.fillna("").itertuples():
+    for row in tables.arms.astype(object).fillna("").itertuples():
         *cells, verdict = (getattr(row, column) for column in columns)
         table.add_row(*map(_figure, cells), _colored(str(verdict)))
     return table

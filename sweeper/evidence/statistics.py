@@ -46,6 +46,10 @@ def paired(differences: Array) -> Paired:
         p = 2 * special.stdtr(n - 1.0, -np.abs(mean / error))
     half, half90 = (special.stdtrit(n - 1.0, q) * error for q in (0.975, 0.95))
     p = np.where(std == 0, (mean == 0).astype(float), p)
+    # Two differences may be equal by chance where a metric takes few values (an accuracy): then
+    # they tell nothing. Three or more hardly are.
+    by_chance = (std == 0) & (n < 3)
+    half, half90, p = (np.where(by_chance, np.nan, v) for v in (half, half90, p))
     return Paired(
         n, mean, std, mean - half, mean + half, mean - half90, mean + half90, p
     )  # fmt: skip

@@ -19,7 +19,6 @@ class Job:
     folder: str  # of the trial: its logs, config and `work/`
     cache: str
     allowed: Sequence[str] = ()
-    typed: Sequence[str] = ()  # keys of the command line, which the user's functions must take
     timeout_s: float | None = None
 
     @property

@@ -107,7 +107,8 @@ class LocalExecutor:
 
     def _run(self, job: Job, slot: Slot) -> Ended:
         started = time.monotonic()
-        Path(job.folder).mkdir(parents=True, exist_ok=True)
+        if not job.is_check:
+            Path(job.folder).mkdir(parents=True, exist_ok=True)
         curve = Curve()
         ours, theirs = self._context.Pipe(duplex=True)
         lifeline_theirs, lifeline_ours = self._context.Pipe(duplex=False)

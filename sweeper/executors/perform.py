@@ -1,5 +1,6 @@
 """One attempt, performed in this process: call the task, turn every ending into a record."""
 
+import json
 import math
 import platform
 import sys
@@ -85,9 +86,7 @@ def _let_import_from_here() -> None:
 
 def _call_task(job: Job, device: str, report: Report) -> dict[str, float]:
     task = targets.load(job.config["task"]["_target_"])
-    work = Path(job.folder) / "work"
-    work.parent.mkdir(parents=True, exist_ok=True)
-    work.mkdir(exist_ok=True)
+    work = _make_folder(job)
     curve = Curve()
 
     def report_checked(step: float, **metrics: float) -> None:
@@ -105,6 +104,17 @@ def _call_task(job: Job, device: str, report: Report) -> dict[str, float]:
         Config(job.config), seed=job.seed, device=device, report=report_checked, workdir=work
     )
     return {**curve.last(), **_checked_result(returned, job.config["task"]["_target_"])}
+
+
+def _make_folder(job: Job) -> Path:
+    """The trial's folder with its configuration; returns the user's part of it."""
+    folder = Path(job.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    asked = json.dumps({"seed": job.seed, **job.config}, indent=1)
+    (folder / "config.json").write_text(asked, encoding="utf-8")
+    work = folder / "work"
+    work.mkdir(exist_ok=True)
+    return work
 
 
 def _checked_result(returned: Any, path: str) -> dict[str, float]:
@@ -178,11 +188,10 @@ def _check_task(path: str, function: Callable[..., Any]) -> None:
 
 
 def _check_keys(shown: str, function: Callable[..., Any], group: str, job: Job) -> None:
-    """What was typed must be taken; what has no default must be given."""
+    """What the baseline gives must be taken; what has no default must be given."""
     known, takes_any = targets.parameters(function)
     axes = {"_target_"} | (DATA_AXES if group == "data" else set())
-    typed = [k.partition(".")[2] for k in job.typed if k.startswith(f"{group}.")]
-    for key in typed:
+    for key in job.config[group]:
         if key not in known | axes and not takes_any:
             raise RequestError(
                 f"{shown} takes no {key!r}: leave {group}.{key} out, or add the parameter."

@@ -14,13 +14,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sweeper import targets
-from sweeper.errors import RequestError, nearest
+from sweeper.errors import DoesNotApply, RequestError, nearest
 from sweeper.training import streams
 from sweeper.training.values import Data
 
 Array = NDArray[Any]
 # What makes grey of red, green and blue (ITU-R BT.601, as Pillow does).
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+class AxisError(RequestError):
+    """A data axis that these arrays cannot follow."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,14 @@ def load(data: Mapping[str, Any], seed: int) -> Prepared:
     """
     axes = {k: data[k] for k in Data.model_fields}
     own = {k: v for k, v in data.items() if k not in axes and k != "_target_"}
-    return prepare(targets.call(data["_target_"], own, axes), axes, seed)
+    raw = targets.call(data["_target_"], own, axes)
+    try:
+        return prepare(raw, axes, seed)
+    except AxisError as error:
+        if data["_target_"].startswith(targets.OWN):
+            raise
+        # a recipe's axis that a user's own data cannot follow is an arm that does not apply
+        raise DoesNotApply(str(error)) from None
 
 
 def prepare(raw: Any, axes: Mapping[str, Any], seed: int) -> Prepared:
@@ -84,7 +95,7 @@ def prepare(raw: Any, axes: Mapping[str, Any], seed: int) -> Prepared:
     parts = _split(arrays, axes, seed) if len(arrays) == 2 else _given(arrays, axes, seed)
     parts = _thinned(_without(parts, axes["drop_classes"]), axes["class_samples"])
     if not len(parts.train_x) or not len(parts.val_x):
-        raise RequestError("data.drop_classes: no sample is left for training or validation.")
+        raise AxisError("data.drop_classes: no sample is left for training or validation.")
     train_x, val_x = (_coloured(x, axes["color"]) for x in (parts.train_x, parts.val_x))
     is_image = train_x.ndim == 4
     train_x, val_x = _scaled(train_x, val_x, axes["scaling"], is_image)
@@ -152,9 +163,9 @@ def _split(arrays: tuple[Array, ...], axes: Mapping[str, Any], seed: int) -> Par
 def _at_most(asked: int | None, there: int, n_val: int = 0) -> int:
     beside = f" beside {n_val} for validation" if n_val else ""
     if there < 1:
-        raise RequestError(f"data.validation_samples: {n_val} leaves none for training.")
+        raise AxisError(f"data.validation_samples: {n_val} leaves none for training.")
     if asked is not None and asked > there:
-        raise RequestError(f"data.train_samples: {asked} are asked for, {there} are there{beside}.")
+        raise AxisError(f"data.train_samples: {asked} are asked for, {there} are there{beside}.")
     return there if asked is None else asked
 
 
@@ -167,7 +178,7 @@ def _given(arrays: tuple[Array, ...], axes: Mapping[str, Any], seed: int) -> Par
     n_train = _at_most(axes["train_samples"], len(train_x))
     n_val = axes["validation_samples"] or len(val_x)
     if n_val > len(val_x):
-        raise RequestError(f"data.validation_samples: {n_val} of {len(val_x)} that are there.")
+        raise AxisError(f"data.validation_samples: {n_val} of {len(val_x)} that are there.")
     train = streams.generator(seed, "split").permutation(len(train_x))[:n_train]
     val = streams.generator(seed, "split_validation").permutation(len(val_x))[:n_val]
     return Parts(train_x[train], train_y[train], val_x[val], val_y[val], classes)
@@ -202,7 +213,7 @@ def _without(parts: Parts, dropped: list[str]) -> Parts:
     gone = [_class(parts, name, "drop_classes") for name in dropped]
     stay = np.setdiff1d(np.arange(len(parts.classes)), gone)
     if len(stay) < 2:
-        raise RequestError("data.drop_classes: fewer than two classes would be left.")
+        raise AxisError("data.drop_classes: fewer than two classes would be left.")
     renumber = np.full(len(parts.classes), -1)
     renumber[stay] = np.arange(len(stay))
     train, val = (renumber[y] for y in (parts.train_y, parts.val_y))
@@ -217,10 +228,10 @@ def _without(parts: Parts, dropped: list[str]) -> Parts:
 
 def _class(parts: Parts, name: Any, axis: str) -> int:
     if not parts.classes:
-        raise RequestError(f"data.{axis}: the targets are numbers, there are no classes.")
+        raise AxisError(f"data.{axis}: the targets are numbers, there are no classes.")
     if str(name) not in parts.classes:
         hint = nearest(str(name), parts.classes, what="classes")
-        raise RequestError(f"data.{axis}: there is no class {str(name)!r}. {hint}")
+        raise AxisError(f"data.{axis}: there is no class {str(name)!r}. {hint}")
     return parts.classes.index(str(name))
 
 
@@ -238,7 +249,7 @@ def _coloured(x: Array, color: str) -> Array:
     x = x.astype(np.float32)
     if x.ndim == 2:
         if color != "native":
-            raise RequestError(f"data.color: {color} needs images; the samples are vectors.")
+            raise AxisError(f"data.color: {color} needs images; the samples are vectors.")
         return x
     if x.ndim == 3:
         x = x[..., None]
@@ -259,7 +270,7 @@ def _scaled(train: Array, val: Array, scaling: str, is_image: bool) -> tuple[Arr
     if scaling == "none":
         return train, val
     if scaling == "standardize_channel" and not is_image:
-        raise RequestError("data.scaling: standardize_channel needs images: use standardize.")
+        raise AxisError("data.scaling: standardize_channel needs images: use standardize.")
     if scaling == "unit" and is_image:
         return train / np.float32(255), val / np.float32(255)
     if scaling == "unit":
@@ -286,7 +297,7 @@ def _targets(parts: Parts, scaling: str) -> tuple[Array, Array]:
     """Labels as they are; targets as (samples, outputs…), standardised per output if asked."""
     if parts.classes:
         if scaling != "none":
-            raise RequestError(f"data.target_scaling: {scaling} needs numbers as targets.")
+            raise AxisError(f"data.target_scaling: {scaling} needs numbers as targets.")
         return parts.train_y, parts.val_y
     train, val = (
         (y[:, None] if y.ndim == 1 else y).astype(np.float32) for y in (parts.train_y, parts.val_y)

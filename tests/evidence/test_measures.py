@@ -15,7 +15,8 @@ def curve(values, steps=None, name="val_loss", **more):
 
 
 def evaluate(make_study, metric, values, settings=None, **more):
-    plan, runs = make_study(values, {metric: settings or {}}, **more)
+    stated = {"goal": "down"} if metric.startswith("best_of") else {}  # it has none of its own
+    plan, runs = make_study(values, {metric: settings or stated}, **more)
     return measure(metric, plan.read_recipe(), Grid.of(plan, runs))
 
 

@@ -33,6 +33,21 @@ def test_paired_differences_agree_with_scipy_row_by_row() -> None:
         assert (result.low90[row], result.high90[row]) == pytest.approx((low90, high90), rel=1e-12)
 
 
+def test_two_equal_differences_tell_nothing_and_three_do() -> None:
+    result = paired(np.array([[0.02, 0.02, nan], [0.0, 0.0, nan], [0.02, 0.02, 0.02]]))
+    assert np.isnan(result.p[:2]).all() and np.isnan(result.low90[:2]).all()
+    assert not no_effect(result.low90, result.high90, 0.1)[:2].any()
+    assert result.p[2] == 0
+
+
+def test_accuracies_of_two_seeds_claim_no_effect_by_chance() -> None:
+    """Accuracies on 50 samples without a difference: at most 5 % (and three deviations) at 5 %."""
+    rng = np.random.default_rng(5)
+    x, y = rng.binomial(50, 0.9, size=(2, 4000, 2)) / 50
+    share = np.mean(paired(x - y).p <= 0.05)
+    assert share <= 0.05 + 3 * (0.05 * 0.95 / 4000) ** 0.5
+
+
 def test_paired_differences_by_hand() -> None:
     result = paired(np.array([[1.0, 2.0, 3.0]]))
     # sd 1, standard error 1/sqrt(3), t = 3.4641 on 2 degrees of freedom, critical value 4.3027

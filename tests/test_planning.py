@@ -1,0 +1,164 @@
+"""Plans: arms with their differences, trials by name, variants, and a mark for each search."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from sweeper import folders
+from sweeper.compose import Composer, parse_overrides
+from sweeper.errors import RequestError
+from sweeper.plan import Plan
+from sweeper.planning import Request, make_request, with_winner
+from sweeper.recipe import read_recipe
+
+LEAST: dict[str, Any] = {"question": "?", "seeds": 2, "metrics": {"val_loss": {"smallest_effect": 0.1}}}
+LARGER = {"name": "larger", "set": {"optim.lr": 0.5}}
+
+
+@pytest.fixture(scope="module")
+def request_of() -> Callable[..., Request]:
+    """request_of(*overrides, **keys of the recipe)."""
+    composer = Composer(folders.search("conf", []))
+
+    def make(*overrides: str, as_name: str | None = None, **keys: Any) -> Request:
+        recipe = read_recipe({**LEAST, **keys}, where="test")
+        return make_request("study", recipe, composer, parse_overrides(overrides), as_name)
+
+    return make
+
+
+def test_a_plan_has_a_cell_for_each_arm_and_seed_and_a_trial_for_each_cell(
+    request_of: Callable[..., Request],
+) -> None:
+    request = request_of(arms=[LARGER])
+    assert [(c.arm, c.seed, c.phase) for c in request.plan.cells] == [
+        ("baseline", 0, "report"), ("baseline", 1, "report"),
+        ("larger", 0, "report"), ("larger", 1, "report"),
+    ]  # fmt: skip
+    assert [c.trial_id for c in request.plan.cells] == list(request.trials)
+    trial = request.trials[request.plan.cells[3].trial_id]
+    assert (trial.seed, trial.config["optim"]["lr"]) == (1, 0.5)
+    assert trial.config.keys().isdisjoint({"executor", "search"})
+
+
+def test_an_arm_shows_every_difference_from_the_arm_it_is_compared_with(
+    request_of: Callable[..., Request],
+) -> None:
+    steps = [LARGER, {"name": "adam", "set": {"optim": "adam", "optim.lr": 0.5}}]
+    base, larger, adam = request_of(sequence=steps).plan.arms
+    assert (base.compared_with, base.difference) == (None, {})
+    assert larger.difference == {"optim.lr": (0.01, 0.5)}
+    assert adam.compared_with == "larger"
+    assert adam.difference["optim.name"] == ("momentum", "adam")
+    assert adam.difference["optim.momentum"] == (0.9, None)
+    assert "optim.lr" not in adam.difference
+
+
+def test_axes_are_named_as_in_the_recipe(request_of: Callable[..., Request]) -> None:
+    arms = [LARGER, {"name": "adam", "set": {"optim": "adam"}}]
+    assert [dict(arm.axes) for arm in request_of(arms=arms).plan.arms] == [
+        {"optim.lr": 0.01, "optim": "momentum"},
+        {"optim.lr": 0.5, "optim": "momentum"},
+        {"optim.lr": 0.001, "optim": "adam"},
+    ]
+
+
+def test_an_arms_choice_leaves_behind_what_only_the_old_choice_had(
+    request_of: Callable[..., Request],
+) -> None:
+    arms = [{"name": "sgd", "set": {"optim": "sgd"}}]
+    request = request_of(baseline={"optim.momentum": 0.5, "optim.lr": 0.25}, arms=arms)
+    trial = request.trials[request.plan.cells[-1].trial_id]
+    assert trial.config["optim"] == {"name": "sgd", "lr": 0.25, "weight_decay": 0.0}
+
+
+def test_an_override_changes_the_baseline_and_with_it_every_arm(
+    request_of: Callable[..., Request],
+) -> None:
+    request = request_of("optim.weight_decay=0.5", arms=[LARGER])
+    decays = {trial.config["optim"]["weight_decay"] for trial in request.trials.values()}
+    assert decays == {0.5}
+
+
+@pytest.mark.parametrize(
+    "overrides, is_variant",
+    [
+        ((), False),
+        (("seeds=5",), False),
+        (("executor=inline", "executor.timeout_s=9"), False),
+        (("search.seed=3",), False),
+        (("optim.weight_decay=0.5",), True),
+        (("data=captcha", "seeds=3"), True),
+    ],
+)
+def test_only_what_changes_the_question_makes_a_variant(
+    request_of: Callable[..., Request], overrides: tuple[str, ...], is_variant: bool
+) -> None:
+    plan = request_of(*overrides, arms=[LARGER]).plan
+    assert plan.is_variant == is_variant
+    assert (plan.name == "study") != is_variant
+
+
+def test_a_variant_is_named_by_its_overrides_in_any_order(request_of: Callable[..., Request]) -> None:
+    one, other = "optim.weight_decay=0.5", "train.epochs=3"
+    names = {request_of(*o).plan.name for o in ((one, other), (other, one), (one,), (other,))}
+    assert len(names) == 3
+    assert all(len(name) == len("study+123456") for name in names)
+    assert request_of(one, as_name="mine").plan.name == "mine"
+
+
+def test_seeds_may_be_given_on_the_command_line(request_of: Callable[..., Request]) -> None:
+    plan = request_of("seeds=[7,9]").plan
+    assert [cell.seed for cell in plan.cells] == [7, 9]
+    assert plan.read_recipe().seeds == [7, 9]
+
+
+def test_a_plan_is_read_back_from_json_as_it_was(request_of: Callable[..., Request]) -> None:
+    plan = request_of("optim.weight_decay=0.5", arms=[LARGER]).plan
+    again = Plan.from_json(plan.to_json())
+    assert again.to_json() == plan.to_json()
+    assert (again.name, again.cells, again.overrides) == (plan.name, plan.cells, plan.overrides)
+
+
+SEARCH = {"axes": {"optim.momentum": {"low": 0.1, "high": 0.9}}, "trials": 3}
+
+
+def test_the_cells_of_a_searched_arm_are_known_once_it_has_a_winner(
+    request_of: Callable[..., Request],
+) -> None:
+    request = request_of(arms=[LARGER], search={**SEARCH, "arms": ["larger"]})
+    assert [s.arm for s in request.searches] == ["larger"]
+    assert {c.arm for c in request.plan.cells} == {"baseline"}
+    won = {**request.searches[0].config}
+    won["optim"] = {**won["optim"], "momentum": 0.25}
+    found = with_winner(request, "larger", won, {"optim.momentum": 0.25})
+    assert [(c.arm, c.seed) for c in found.plan.cells[2:]] == [("larger", 0), ("larger", 1)]
+    assert found.plan.arms[1].axes["optim.momentum"] == 0.25
+    assert len(found.trials) == 4
+
+
+@pytest.mark.parametrize(
+    "keys, overrides, message",
+    [
+        pytest.param({"arms": [{"name": "a", "set": {"optim.lr": 0.01}}]}, (), "recipe study: arm 'a' changes nothing of 'baseline', with which it is compared: {'optim.lr': 0.01} are its values already.", id="no-change"),
+        pytest.param({"arms": [{"name": "a", "set": {}}]}, (), "arm 'a' changes nothing of 'baseline'", id="empty"),
+        pytest.param({"sequence": [LARGER, {"name": "back", "set": {"optim.lr": 0.01}}]}, (), "arm 'back' equals the baseline: leave it out, or change it.", id="back-again"),
+        pytest.param({"arms": [LARGER]}, ("optim.lr=0.5",), "arm 'larger' changes nothing of 'baseline'", id="override-meets-an-arm"),
+        pytest.param({"arms": [LARGER, {"name": "b", "set": {"optim.lr": "x"}}]}, (), "recipe study: arm 'b': optim.lr: 'x' is not a number above zero", id="last-arm"),
+        pytest.param({"search": {"axes": {"optim.lr": {"low": 0.1, "high": 1}}}, "arms": [LARGER]}, (), "search.axes: 'optim.lr' is set by the arm 'larger' itself", id="own-axis"),
+        pytest.param({"search": {"axes": {"optim": {"choices": ["adam", "sdg"]}}}}, (), "search.axes, arm 'baseline': optim: there is no choice 'sdg'. Did you mean 'sgd'", id="searched-choice"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_planned_is_refused_naming_the_arm(
+    request_of: Callable[..., Request], keys: dict[str, Any], overrides: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(RequestError) as refused:
+        request_of(*overrides, **keys)
+    assert message in str(refused.value)
+
+
+def test_a_model_of_the_users_replaces_the_recipes_own_keys(request_of: Callable[..., Request]) -> None:
+    request = request_of("model._target_=own.net", "model.width=3", baseline={"model.depth": 3})
+    (config,) = {str(t.config["model"]) for t in request.trials.values()}
+    assert config == "{'_target_': 'own.net', 'width': 3}"
