@@ -17,6 +17,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
+from yaml import YAMLError
 
 from sweeper import axes, settings
 from sweeper.errors import RequestError, nearest
@@ -153,7 +154,7 @@ class Composer:
         try:
             with initialize_config_dir(str(self._own), version_base="1.3", job_name="sweeper"):
                 return hydra_compose("sweeper", overrides=overrides)
-        except (HydraException, OmegaConfBaseException) as error:
+        except (HydraException, OmegaConfBaseException, YAMLError, UnicodeDecodeError) as error:
             raise RequestError(f"the configuration does not compose: {error}") from None
 
     def _opened(
@@ -201,7 +202,8 @@ def _plain(config: DictConfig) -> dict[str, Any]:
     try:
         plain = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
-        raise RequestError(f"the configuration does not resolve: {error}") from None
+        key, first = getattr(error, "full_key", None), str(error).splitlines()[0]
+        raise RequestError(f"{key or 'the configuration'} does not resolve: {first}") from None
     assert isinstance(plain, dict)
     whole = {str(key): value for key, value in plain.items()}
     for key, value in flatten(whole).items():

@@ -10,6 +10,7 @@ import yaml
 
 from sweeper import axes as axis_models
 from sweeper.design import design
+from sweeper.errors import RequestError
 from sweeper.recipe import load_recipe, recipe_names
 
 
@@ -81,8 +82,13 @@ def _one(found: list[tuple[str, ListedAxis]], choices: int) -> ListedAxis:
 
 
 def _read_keys(group: str, choice: str, file: Path) -> Iterator[ListedAxis]:
-    text = file.read_text(encoding="utf-8")
-    values: dict[str, Any] = yaml.safe_load(text) or {}
+    try:
+        text = file.read_text(encoding="utf-8")
+        values: Any = yaml.safe_load(text) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RequestError(f"{file}: cannot be read as YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise RequestError(f"{file}: a choice is a mapping of keys to values.")
     comments = _comments(text)
     named = str(values.get("_target_", values.get("name", choice)))
     allowed = axis_models.choices(group, named) if group in axis_models.GROUPS else {}

@@ -1,5 +1,7 @@
 """Composing: folders, choices, values, interpolations, and one way of writing each value."""
 
+# ruff: noqa: E501 - a case of a table is a line
+
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ def own(folder: Path, **files: str) -> Composer:
         ("optim.lr=1e-3", Override("optim.lr", 0.001, "optim.lr=1e-3")),
         ("data=digits", Override("data", "digits", "data=digits")),
         ("seeds=[1,2]", Override("seeds", [1, 2], "seeds=[1,2]")),
-        ("model.norm=off", Override("model.norm", False, "model.norm=off")),
+        ("model.norm=false", Override("model.norm", False, "model.norm=false")),
         ("a.b=null", Override("a.b", None, "a.b=null")),
         ("+task.own=3", Override("task.own", 3, "+task.own=3", is_added=True)),
         ("a.b='x=y'", Override("a.b", "x=y", "a.b='x=y'")),
@@ -132,7 +134,9 @@ def test_a_model_of_the_users_brings_keys_of_its_own(
 
 
 def test_data_of_the_users_keep_the_axes_that_act_on_any_data(composer: Composer) -> None:
-    found = composer.resolve({"data._target_": "own.load", "data.noise": 2, "data.train_samples": 9})
+    found = composer.resolve(
+        {"data._target_": "own.load", "data.noise": 2, "data.train_samples": 9}
+    )
     assert found["data"]["noise"] == 2 and found["data"]["train_samples"] == 9
     assert found["data"]["scaling"] == "standardize" and "path" not in found["data"]
 
@@ -155,7 +159,7 @@ def test_a_value_still_to_be_given_may_be_given(composer: Composer) -> None:
         pytest.param({"model.bias": 0.5}, "model.bias: 0.5 is not true or false.", id="number-for-a-switch"),
         pytest.param({"optim.lr": float("nan")}, "optim.lr: nan is not a number above zero.", id="nan"),
         pytest.param({"optim.lr": [0.1, 0.2]}, "optim.lr: [0.1, 0.2] is not a number above zero.", id="list"),
-        pytest.param({"optim.lr": "${oc.env:NO_SUCH_THING}"}, "optim.lr does not resolve: Environment variable 'NO_SUCH_THING' not found", id="environment"),
+        pytest.param({"optim.lr": "${oc.env:NO_SUCH_THING}"}, "optim.lr does not resolve: KeyError raised while resolving interpolation: \"Environment variable 'NO_SUCH_THING' not found", id="environment"),
         pytest.param({"task._target_": "own.f", "task.x": float("inf")}, "task.x: inf cannot be recorded", id="infinity-of-ones-own"),
         pytest.param({"task._target_": "own.f", "task.x": {"a": 1, 2: 3}}, "task.x: {'a': 1, 2: 3} cannot be recorded", id="mixed-keys-of-ones-own"),
     ],

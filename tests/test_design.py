@@ -1,5 +1,7 @@
 """Designs: how a recipe becomes arms with values, names and the arm each is compared with."""
 
+# ruff: noqa: E501 - a case of a table is a line
+
 from typing import Any
 
 import pytest
@@ -24,7 +26,10 @@ def test_arms_change_the_baseline() -> None:
 
 
 def test_an_arm_that_starts_from_another_keeps_its_values() -> None:
-    arms = [{"name": "a", "set": {"x.y": 1, "x.z": 1}}, {"name": "b", "from": "a", "set": {"x.z": 2}}]
+    arms = [
+        {"name": "a", "set": {"x.y": 1, "x.z": 1}},
+        {"name": "b", "from": "a", "set": {"x.z": 2}},
+    ]
     assert designed(arms=arms)[1] == ("b", {"x.y": 1, "x.z": 2}, "a")
 
 

@@ -1,5 +1,7 @@
 """Plans: arms with their differences, trials by name, variants, and a mark for each search."""
 
+# ruff: noqa: E501 - a case of a table is a line
+
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +14,11 @@ from sweeper.plan import Plan
 from sweeper.planning import Request, make_request, with_winner
 from sweeper.recipe import read_recipe
 
-LEAST: dict[str, Any] = {"question": "?", "seeds": 2, "metrics": {"val_loss": {"smallest_effect": 0.1}}}
+LEAST: dict[str, Any] = {
+    "question": "?",
+    "seeds": 2,
+    "metrics": {"val_loss": {"smallest_effect": 0.1}},
+}
 LARGER = {"name": "larger", "set": {"optim.lr": 0.5}}
 
 
@@ -87,7 +93,7 @@ def test_an_override_changes_the_baseline_and_with_it_every_arm(
         ((), False),
         (("seeds=5",), False),
         (("executor=inline", "executor.timeout_s=9"), False),
-        (("search.seed=3",), False),
+        (("search.seed=3",), True),
         (("optim.weight_decay=0.5",), True),
         (("data=captcha", "seeds=3"), True),
     ],
@@ -100,7 +106,9 @@ def test_only_what_changes_the_question_makes_a_variant(
     assert (plan.name == "study") != is_variant
 
 
-def test_a_variant_is_named_by_its_overrides_in_any_order(request_of: Callable[..., Request]) -> None:
+def test_a_variant_is_named_by_its_overrides_in_any_order(
+    request_of: Callable[..., Request],
+) -> None:
     one, other = "optim.weight_decay=0.5", "train.epochs=3"
     names = {request_of(*o).plan.name for o in ((one, other), (other, one), (one,), (other,))}
     assert len(names) == 3
@@ -151,14 +159,19 @@ def test_the_cells_of_a_searched_arm_are_known_once_it_has_a_winner(
     ],
 )  # fmt: skip
 def test_what_cannot_be_planned_is_refused_naming_the_arm(
-    request_of: Callable[..., Request], keys: dict[str, Any], overrides: tuple[str, ...], message: str
+    request_of: Callable[..., Request],
+    keys: dict[str, Any],
+    overrides: tuple[str, ...],
+    message: str,
 ) -> None:
     with pytest.raises(RequestError) as refused:
         request_of(*overrides, **keys)
     assert message in str(refused.value)
 
 
-def test_a_model_of_the_users_replaces_the_recipes_own_keys(request_of: Callable[..., Request]) -> None:
+def test_a_model_of_the_users_replaces_the_recipes_own_keys(
+    request_of: Callable[..., Request],
+) -> None:
     request = request_of("model._target_=own.net", "model.width=3", baseline={"model.depth": 3})
     (config,) = {str(t.config["model"]) for t in request.trials.values()}
     assert config == "{'_target_': 'own.net', 'width': 3}"

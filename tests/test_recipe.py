@@ -1,5 +1,7 @@
 """Recipes: what is read, what is refused and in which words, and the schema for editors."""
 
+# ruff: noqa: E501 - a case of a table is a line
+
 import json
 from pathlib import Path
 from typing import Any
@@ -8,14 +10,20 @@ import pytest
 
 from sweeper import folders
 from sweeper.errors import RequestError
-from sweeper.recipe import Recipe, json_schema, load_recipe, read_recipe, recipe_names, read_seeds
+from sweeper.recipe import Recipe, json_schema, load_recipe, read_recipe, read_seeds, recipe_names
 
-LEAST: dict[str, Any] = {"question": "?", "seeds": 2, "metrics": {"val_loss": {"smallest_effect": 0.1}}}
+LEAST: dict[str, Any] = {
+    "question": "?",
+    "seeds": 2,
+    "metrics": {"val_loss": {"smallest_effect": 0.1}},
+}
 SAID = {"arm": "a", "statement": "as documented"}
 
 
 def read(**changes: Any) -> Recipe:
-    return read_recipe({k: v for k, v in {**LEAST, **changes}.items() if v is not ...}, where="file")
+    return read_recipe(
+        {k: v for k, v in {**LEAST, **changes}.items() if v is not ...}, where="file"
+    )
 
 
 def claim(**own: Any) -> dict[str, Any]:
@@ -161,4 +169,13 @@ def test_the_schema_knows_every_key_and_every_kind() -> None:
         kind = variant["properties"]["kind"]
         kinds |= set(kind.get("enum", [kind.get("const")]))
         assert "id" in variant["required"]
-    assert kinds >= {"better", "worse", "no_effect", "reaches", "diverges", "diagnosed", "order", "exact"}
+    assert kinds >= {
+        "better",
+        "worse",
+        "no_effect",
+        "reaches",
+        "diverges",
+        "diagnosed",
+        "order",
+        "exact",
+    }

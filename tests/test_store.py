@@ -1,5 +1,7 @@
 """How curves are kept, and how SQLite's errors are said."""
 
+# ruff: noqa: E501 - a case of a table is a line
+
 import math
 import sqlite3
 from pathlib import Path

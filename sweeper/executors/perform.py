@@ -6,7 +6,8 @@ import platform
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from inspect import Parameter, signature
 from pathlib import Path
@@ -31,8 +32,9 @@ class Curve:
     def add(self, step: float, metrics: Mapping[str, float]) -> None:
         before = len(self.columns["step"])
         self.columns["step"].append(step)
-        for name in metrics.keys() - self.columns.keys():
-            self.columns[name] = [None] * before
+        for name in metrics:  # in the order reported, so that equal trials are equal bytes
+            if name not in self.columns:
+                self.columns[name] = [None] * before
         for name, column in self.columns.items():
             if name != "step":
                 column.append(metrics.get(name))
@@ -100,10 +102,26 @@ def _call_task(job: Job, device: str, report: Report) -> dict[str, float]:
         from sweeper.training.data import cache_at
 
         cache_at(Path(job.cache))
-    returned = task(
-        Config(job.config), seed=job.seed, device=device, report=report_checked, workdir=work
-    )
+    with _one_thread():
+        returned = task(
+            Config(job.config), seed=job.seed, device=device, report=report_checked, workdir=work
+        )
     return {**curve.last(), **_checked_result(returned, job.config["task"]["_target_"])}
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One thread a trial in every executor: equal bits, whatever runs beside it."""
+    torch = sys.modules.get("torch")  # imported by the task, if it is used at all
+    if torch is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _make_folder(job: Job) -> Path:

@@ -1,5 +1,7 @@
 """Every wrong request is answered by one message that names the place and the mend, exit code 2."""
 
+# ruff: noqa: E501 - a case of a table is a line
+
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -171,9 +173,9 @@ def test_a_file_that_is_no_recipe_is_refused(
 
 def nothing_ran(project: Any) -> bool:
     """No attempt has a result, and no table was written."""
-    return not project.sql("SELECT 1 FROM attempts WHERE status IN ('done', 'diverged')") and not list(
-        (project.folder / FOLDER).rglob("*.csv")
-    )
+    return not project.sql(
+        "SELECT 1 FROM attempts WHERE status IN ('done', 'diverged')"
+    ) and not list((project.folder / FOLDER).rglob("*.csv"))
 
 
 OWN = """
@@ -233,7 +235,9 @@ def test_user_code_named_by_a_recipe_needs_leave(here: Callable[..., Any], proje
 
 
 # The trial fails (exit 1) where the request should be refused.
-OPEN = pytest.mark.xfail(strict=True, reason="wrong shapes of arrays end the trial, not the request")
+OPEN = pytest.mark.xfail(
+    strict=True, reason="wrong shapes of arrays end the trial, not the request"
+)
 BUILTIN = ("task=builtin", "train.epochs=1", "seeds=1", "--recipes", "recipes", "executor=inline")
 
 
@@ -262,10 +266,16 @@ def test_a_broken_image_is_refused_by_its_name(here: Callable[..., Any], builtin
     [
         pytest.param({"x": (10, 4)}, "'own.npz' holds x; it needs x and y", id="no-targets"),
         pytest.param(
-            {"x": (10, 4), "y": (9,)}, "x has 10 samples and y has 9", id="lengths-differ", marks=OPEN
+            {"x": (10, 4), "y": (9,)},
+            "x has 10 samples and y has 9",
+            id="lengths-differ",
+            marks=OPEN,
         ),
         pytest.param(
-            {"x": (9, 4, 4, 4, 4), "y": (9,)}, "x has shape (9, 4, 4, 4, 4)", id="too-deep", marks=OPEN
+            {"x": (9, 4, 4, 4, 4), "y": (9,)},
+            "x has shape (9, 4, 4, 4, 4)",
+            id="too-deep",
+            marks=OPEN,
         ),
         pytest.param({"x": (0, 4), "y": (0,)}, "x is empty", id="no-samples", marks=OPEN),
     ],
@@ -335,7 +345,10 @@ def test_every_command_refuses_a_store_of_a_newer_version(
         db.execute("UPDATE meta SET value = '99' WHERE key = 'schema'")
         db.commit()
     for words in COMMANDS.values():
-        check(here(*words), "was written by a newer version of sweeper (store 99, this version reads 1): upgrade sweeper")
+        check(
+            here(*words),
+            "was written by a newer version of sweeper (store 99, this version reads 1): upgrade sweeper",
+        )
 
 
 def test_every_command_refuses_a_damaged_store(here: Callable[..., Any], stored: Any) -> None:

@@ -23,7 +23,9 @@ DONE = Ending(
     "done", {"loss": 0.1 + 0.2}, {"step": [0, 1], "loss": [1.0, None]}, "", 1.5, {"python": "3.11"}
 )
 RECIPE = {"question": "?", "seeds": [0], "metrics": {"loss": {}}}
-PLAN = Plan("tiny", "tiny", RECIPE, (PlannedArm("baseline", None, {}),), (Cell("baseline", 0, "a"),))
+PLAN = Plan(
+    "tiny", "tiny", RECIPE, (PlannedArm("baseline", None, {}),), (Cell("baseline", 0, "a"),)
+)
 
 
 @pytest.fixture
@@ -50,7 +52,9 @@ def test_an_ending_is_read_back_as_it_was_written(store: Store) -> None:
         assert reader.trial(TRIAL.trial_id) == (TRIAL, "done")
         assert reader.statuses() == {TRIAL.trial_id: "done", OTHER.trial_id: "waiting"}
         assert reader.durations() == {TRIAL.trial_id: 1.5}
-        assert [a.trial_id for a in reader.answers([TRIAL.trial_id, OTHER.trial_id])] == [TRIAL.trial_id]
+        assert [a.trial_id for a in reader.answers([TRIAL.trial_id, OTHER.trial_id])] == [
+            TRIAL.trial_id
+        ]
 
 
 def test_nothing_of_a_turn_counts_before_its_end(store: Store) -> None:
@@ -77,7 +81,9 @@ def test_a_plan_is_read_back_as_it_was_saved(store: Store) -> None:
     with store.turn():
         store.save_plan(PLAN)
     assert store.plan("tiny") == PLAN
-    with pytest.raises(RequestError, match=r"'tny' was never run into .*outputs: its plans are tiny\.$"):
+    with pytest.raises(
+        RequestError, match=r"'tny' was never run into .*outputs: its plans are tiny\.$"
+    ):
         store.plan("tny")
 
 
@@ -132,7 +138,9 @@ def test_what_an_orchestrator_left_running_is_cancelled_and_waits(outputs: Outpu
 
 def test_forgotten_trials_wait_and_their_attempts_stay(store: Store) -> None:
     with store.turn():
-        store.end(TRIAL.trial_id, store.start(TRIAL.trial_id, ""), "cpu", Ending("failed"), again=False)
+        store.end(
+            TRIAL.trial_id, store.start(TRIAL.trial_id, ""), "cpu", Ending("failed"), again=False
+        )
         store.forget([TRIAL.trial_id])
     assert store.statuses()[TRIAL.trial_id] == "waiting" and store.answer(TRIAL.trial_id) is None
     assert [a.status for a in store.attempts(TRIAL.trial_id)] == ["failed"]
@@ -181,8 +189,12 @@ def test_readers_never_fail_beside_a_writer(store: Store) -> None:
 def test_a_second_writer_is_refused_and_told_who_writes(store: Store) -> None:
     with pytest.raises(RequestError) as refused:
         Store(store.outputs)
-    assert f"another sweep (process {os.getpid()}) is writing to {store.outputs.root}" in str(refused.value)
-    assert "wait for it, stop it, or choose another folder with --outputs DIR." in str(refused.value)
+    assert f"another sweep (process {os.getpid()}) is writing to {store.outputs.root}" in str(
+        refused.value
+    )
+    assert "wait for it, stop it, or choose another folder with --outputs DIR." in str(
+        refused.value
+    )
 
 
 HOLD = """
@@ -246,8 +258,8 @@ def test_a_newer_schema_is_refused(outputs: Outputs, open_: Callable[[Outputs], 
     with pytest.raises(RequestError) as refused:
         open_(outputs)
     assert str(refused.value) == (
-        f"{outputs.store} was written by a newer version of sweeper (store 2, this version reads 1): "
-        "upgrade sweeper, or choose another folder with --outputs DIR."
+        f"{outputs.store} was written by a newer version of sweeper (store 2, this version reads "
+        "1): upgrade sweeper, or choose another folder with --outputs DIR."
     )
 
 
@@ -258,7 +270,9 @@ def test_a_damaged_file_is_refused_and_left_as_it_was(
 ) -> None:
     outputs.root.mkdir()
     outputs.store.write_bytes(content)
-    with pytest.raises(RequestError, match=r"is damaged or no store of sweeper \(.+\): move it away"):
+    with pytest.raises(
+        RequestError, match=r"is damaged or no store of sweeper \(.+\): move it away"
+    ):
         open_(outputs)
     assert outputs.store.read_bytes() == content
 
