@@ -183,10 +183,13 @@ class Composer:
     def _set(self, config: DictConfig, key: str, value: Any, *, is_open: bool) -> None:
         group, _, rest = key.partition(".")
         # A value still to be given (`???`) is not `in` its group, but it is among its keys.
-        if group not in config or not (is_open or rest in set(config[group])):
-            raise RequestError(
-                f"unknown axis {key!r}. " + nearest(key, _dotted(config), what="axes")
-            )
+        known = set(config[group]) if group in config else set()
+        if group not in config or not (is_open or rest in known):
+            whole = f"{group}.{rest.split('.')[0]}"
+            hint = nearest(key, _dotted(config), what="axes")
+            if rest.split(".")[0] in known:
+                hint = f"{whole} takes its value as a whole, as in '{whole}={{9: 3}}'."
+            raise RequestError(f"unknown axis {key!r}. {hint}")
         try:
             OmegaConf.update(config, key, value, merge=False, force_add=is_open)
         except OmegaConfBaseException as error:

@@ -75,9 +75,12 @@ def _keys(group: str, choices: Mapping[str, Path]) -> list[ListedAxis]:
 def _one(found: list[tuple[str, ListedAxis]], choices: int) -> ListedAxis:
     first = found[0][1]
     defaults = list(dict.fromkeys(axis.default for _, axis in found))
+    having: dict[str, list[str]] = {}
+    for choice, axis in found:
+        having.setdefault(axis.about, []).append(choice)
     about = first.about
-    if len(found) < choices:
-        about += f" (with {', '.join(choice for choice, _ in found)})"
+    if len(found) < choices or len(having) > 1:
+        about = "; ".join(f"{text} (with {', '.join(which)})" for text, which in having.items())
     return ListedAxis(first.axis, first.choices, " | ".join(defaults), about, first.spoken_of)
 
 

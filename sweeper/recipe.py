@@ -220,6 +220,8 @@ class Range(_Part):
             raise ValueError("give `low` and `high`, or `choices`")
         if self.low >= self.high:
             raise ValueError(f"`low < high` must hold, but got (low={self.low}, high={self.high})")
+        if self.integer and not (self.low.is_integer() and self.high.is_integer()):
+            raise ValueError(f"an integer range has whole ends, but got {self.low} and {self.high}")
         if self.log and self.low <= 0:
             raise ValueError(f"a log range starts above zero, but got low={self.low}")
         return self

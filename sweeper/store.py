@@ -180,16 +180,7 @@ class Store(Reader):
         self.outputs = outputs
         self._lock = _lock(outputs)
         try:
-            self._db = _connect(outputs, read_only=False)
-            with _translated(outputs):
-                self._db.execute("PRAGMA journal_mode = WAL")
-                self._db.execute("PRAGMA synchronous = FULL")
-                self._db.execute("BEGIN IMMEDIATE")
-                for statement in _TABLES.split(";")[:-1]:
-                    self._db.execute(statement)
-                self._db.execute("INSERT OR IGNORE INTO meta VALUES ('schema', ?)", (str(SCHEMA),))
-                self._db.execute("COMMIT")
-            _check_schema(self._db, outputs)
+            self._db = _open_for_writing(outputs)
         except BaseException:
             os.close(self._lock)
             raise
@@ -308,6 +299,26 @@ def _lock(outputs: Outputs) -> int:
     os.truncate(handle, 0)
     os.write(handle, f"{os.getpid()}\n".encode())
     return handle
+
+
+def _open_for_writing(outputs: Outputs) -> sqlite3.Connection:
+    """The store, made where there is none. One of a newer version is left as it is."""
+    db = _connect(outputs, read_only=False)
+    try:
+        with _translated(outputs):
+            if db.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
+                _check_schema(db, outputs)
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
+            db.execute("BEGIN IMMEDIATE")
+            for statement in _TABLES.split(";")[:-1]:
+                db.execute(statement)
+            db.execute("INSERT OR IGNORE INTO meta VALUES ('schema', ?)", (str(SCHEMA),))
+            db.execute("COMMIT")
+    except BaseException:
+        db.close()
+        raise
+    return db
 
 
 def _connect(outputs: Outputs, *, read_only: bool) -> sqlite3.Connection:

@@ -87,6 +87,9 @@ def load(data: Mapping[str, Any], seed: int) -> Prepared:
             raise
         # a recipe's axis that a user's own data cannot follow is an arm that does not apply
         raise DoesNotApply(str(error)) from None
+    except RequestError as error:
+        place = f"data.path: {own['path']!r}" if "path" in own else data["_target_"]
+        raise RequestError(f"{place}: {error}") from None
 
 
 def prepare(raw: Any, axes: Mapping[str, Any], seed: int) -> Prepared:

@@ -21,8 +21,8 @@ def _or_null(value: Any) -> Any:
 
 
 def _or_none(value: Any) -> Any:
-    """YAML reads `off` and `no` as False and an empty value as null: all three mean "none"."""
-    return "none" if value is None or value is False else value
+    """Off, in the words of YAML (False, null) and of the command line (`off`, `no`, `null`)."""
+    return "none" if value in (None, False, "off", "no") else value
 
 
 def _switch(value: Any) -> Any:

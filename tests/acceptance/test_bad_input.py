@@ -235,9 +235,6 @@ def test_user_code_named_by_a_recipe_needs_leave(here: Callable[..., Any], proje
 
 
 # The trial fails (exit 1) where the request should be refused.
-OPEN = pytest.mark.xfail(
-    strict=True, reason="wrong shapes of arrays end the trial, not the request"
-)
 BUILTIN = ("task=builtin", "train.epochs=1", "seeds=1", "--recipes", "recipes", "executor=inline")
 
 
@@ -266,18 +263,12 @@ def test_a_broken_image_is_refused_by_its_name(here: Callable[..., Any], builtin
     [
         pytest.param({"x": (10, 4)}, "'own.npz' holds x; it needs x and y", id="no-targets"),
         pytest.param(
-            {"x": (10, 4), "y": (9,)},
-            "x has 10 samples and y has 9",
-            id="lengths-differ",
-            marks=OPEN,
+            {"x": (10, 4), "y": (9,)}, "x has 10 samples and y has 9", id="lengths-differ"
         ),
         pytest.param(
-            {"x": (9, 4, 4, 4, 4), "y": (9,)},
-            "x has shape (9, 4, 4, 4, 4)",
-            id="too-deep",
-            marks=OPEN,
+            {"x": (9, 4, 4, 4, 4), "y": (9,)}, "x has shape (9, 4, 4, 4, 4)", id="too-deep"
         ),
-        pytest.param({"x": (0, 4), "y": (0,)}, "x is empty", id="no-samples", marks=OPEN),
+        pytest.param({"x": (0, 4), "y": (0,)}, "x is empty", id="no-samples"),
     ],
 )
 def test_arrays_of_wrong_shape_are_refused(
