@@ -11,7 +11,7 @@ from sweeper import folders
 from sweeper.errors import RequestError
 from sweeper.executors.job import Ended, Executor, Job
 from sweeper.folders import Outputs
-from sweeper.recipe import is_name_of_a_plan, load_recipe, recipe_names
+from sweeper.recipe import is_name_of_a_plan, load_recipe, recipe_names, recipe_order
 from sweeper.trial import RESULTS
 
 if TYPE_CHECKING:
@@ -101,6 +101,8 @@ def prepare(
     from sweeper.planning import make_request
 
     recipes = [load_recipe(name, list(places.recipes)) for name in _every(names, places)]
+    if "all" in names:
+        recipes.sort(key=lambda found: recipe_order(*found))
     if as_name is not None and len(recipes) > 1:
         raise RequestError("--as names one variant: give one recipe with it.")
     known = {*recipe_names(list(places.recipes)), *(name for name, _ in recipes)}

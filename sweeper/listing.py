@@ -11,7 +11,7 @@ import yaml
 from sweeper import axes as axis_models
 from sweeper.design import design
 from sweeper.errors import RequestError
-from sweeper.recipe import load_recipe, recipe_names
+from sweeper.recipe import load_recipe, recipe_names, recipe_order
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class ListedAxis:
 
 
 def recipes(folders: list[Path]) -> list[ListedRecipe]:
-    """Every recipe of these folders, by name. Raises RequestError on a broken one."""
+    """Every recipe of these folders, in their order. Raises RequestError on a broken one."""
+    found = [load_recipe(name, folders) for name in recipe_names(folders)]
     listed = []
-    for name in recipe_names(folders):
-        _, recipe = load_recipe(name, folders)
+    for name, recipe in sorted(found, key=lambda one: recipe_order(*one)):
         arms = len(design(recipe))
         lines = sum(1 for claim in recipe.claims for _ in claim.assertions())
         listed.append(ListedRecipe(name, recipe.question, arms, arms * len(recipe.seeds), lines))

@@ -485,6 +485,15 @@ def recipe_names(folders: list[Path]) -> list[str]:
     return sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
 
 
+def recipe_order(name: str, recipe: Recipe) -> tuple[list[str | int], str]:
+    """Sorts recipes by the id of their first claim (T2 before T10), those without one last."""
+    first = recipe.claims[0].id if recipe.claims else "~"
+    parts: list[str | int] = [
+        int(part) if part.isdigit() else part for part in re.split(r"(\d+)", first)
+    ]
+    return parts, name
+
+
 def json_schema() -> dict[str, Any]:
     """The recipe's JSON Schema (draft 2020-12), as editors read it."""
     schema = Recipe.model_json_schema(by_alias=True)

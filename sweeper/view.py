@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -146,7 +146,9 @@ def say_written(outputs: Outputs, names: Sequence[str]) -> None:
 
 
 def show_outcome(outcome: Outcome, outputs: Outputs) -> None:
-    """The last lines of a run."""
+    """The last lines of a run: every claim's verdict once more, then where the tables lie."""
+    if len(outcome.tables) > 1:
+        _show_verdicts(outcome.tables)
     console.print()
     say_written(outputs, list(outcome.tables))
     bad = {s: n for s, n in outcome.statuses().items() if s not in (*RESULTS, "pruned", "skipped")}
@@ -158,6 +160,19 @@ def show_outcome(outcome: Outcome, outputs: Outputs) -> None:
             f"Not every trial ended in a result ({listed}): `sweeper show TRIAL` tells why, "
             "`sweeper run … --retry` tries again."
         )
+
+
+def _show_verdicts(tables: "Mapping[str, Tables]") -> None:
+    """One line a claim: what is a row's reason stands in the recipe's own table."""
+    table = _table("claim", "recipe", "documented", "measured", "n", "verdict", title="all claims")
+    for name, found in tables.items():
+        for row in found.claims.astype(object).fillna("").itertuples():
+            table.add_row(
+                str(row.claim), escape(name), escape(str(row.documented)), _figure(row.measured),
+                _figure(row.n), _colored(str(row.verdict)),
+            )  # fmt: skip
+    console.print()
+    console.print(table)
 
 
 def show_trial(trial: Trial, status: str, attempts: Sequence[Attempt], outputs: Outputs) -> None:

@@ -8,6 +8,7 @@ from sweeper.evidence import tables
 from sweeper.evidence.runs import Run
 from sweeper.folders import Outputs
 from sweeper.plan import Plan
+from sweeper.recipe import recipe_order
 from sweeper.store import Reader
 
 
@@ -40,8 +41,10 @@ def rebuild(outputs: Outputs, names: Iterable[str]) -> dict[str, tables.Tables]:
             plan = reader.plan(name)
             built[name] = tables.build(plan, runs_of(plan, reader))
             tables.write(built[name], outputs.recipe(name))
-        every = [reader.plan(name) for name in sorted(reader.plan_names())]
-    claims = [_claims_of(outputs, plan.name) for plan in every if not plan.is_variant]
+        every = [reader.plan(name) for name in reader.plan_names()]
+    own = [(plan.name, plan.read_recipe()) for plan in every if not plan.is_variant]
+    own.sort(key=lambda found: recipe_order(*found))
+    claims = [_claims_of(outputs, name) for name, _ in own]
     tables.write_csv(
         tables.reproduction([c for c in claims if c is not None]), outputs.reproduction
     )
