@@ -23,13 +23,13 @@ CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITH
 CREATE TABLE IF NOT EXISTS trials (
     trial_id TEXT PRIMARY KEY, seed INTEGER NOT NULL, config TEXT NOT NULL,
     status TEXT NOT NULL, attempt INTEGER  -- the attempt that answers the trial
-) WITHOUT ROWID;
+);
 CREATE TABLE IF NOT EXISTS attempts (
     trial_id TEXT NOT NULL, attempt INTEGER NOT NULL, status TEXT NOT NULL,
     device TEXT NOT NULL, started_at REAL NOT NULL, ended_at REAL, duration_s REAL,
     metrics TEXT, curve BLOB, error TEXT, versions TEXT,
     PRIMARY KEY (trial_id, attempt)
-) WITHOUT ROWID;
+);
 CREATE TABLE IF NOT EXISTS plans (
     name TEXT PRIMARY KEY, planned_at REAL NOT NULL, plan BLOB NOT NULL
 ) WITHOUT ROWID;
@@ -310,6 +310,7 @@ def _open_for_writing(outputs: Outputs) -> sqlite3.Connection:
                 _check_schema(db, outputs)
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")
+            db.execute("PRAGMA cache_size = -65536")  # KiB: pages of 100,000 trials
             db.execute("BEGIN IMMEDIATE")
             for statement in _TABLES.split(";")[:-1]:
                 db.execute(statement)
