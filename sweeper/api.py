@@ -1,6 +1,7 @@
 """The Python door: `run` what is missing of some recipes, `load` what was measured."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -103,6 +104,9 @@ def prepare(
     recipes = [load_recipe(name, list(places.recipes)) for name in _every(names, places)]
     if "all" in names:
         recipes.sort(key=lambda found: recipe_order(*found))
+    doubled = [name for name, n in Counter(name for name, _ in recipes).items() if n > 1]
+    if doubled:
+        raise RequestError(f"two of these recipes are named {doubled[0]!r}: run one at a time.")
     if as_name is not None and len(recipes) > 1:
         raise RequestError("--as names one variant: give one recipe with it.")
     known = {*recipe_names(list(places.recipes)), *(name for name, _ in recipes)}

@@ -56,6 +56,8 @@ def _guarded(arguments: list[str]) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 1
+    except OSError as error:  # outputs that cannot be written, a full disk
+        return _say_wrong(f"{error}: mend that, or choose another folder with --outputs DIR.")
     return code if isinstance(code, int) else 0
 
 

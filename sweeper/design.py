@@ -90,12 +90,15 @@ def _short(value: Any) -> str:
 def _check_claims(recipe: Recipe, arms: Mapping[str, DesignedArm]) -> None:
     for claim in recipe.claims:
         for line, assertion in claim.assertions():
-            for name in assertion.arms_named():
+            named = assertion.arms_named()
+            for name in named:
                 if name not in arms:
                     raise RequestError(
                         f"claim {line} speaks of the arm {name!r}, which does not exist. "
                         + nearest(name, arms, what="arms")
                     )
+            if len(set(named)) < len(named):
+                raise RequestError(f"claim {line} names an arm twice: {', '.join(named)}.")
             if getattr(assertion, "arm", None) == BASELINE and assertion.kind in (
                 "better", "worse", "no_effect", "no_worse",
             ) and getattr(assertion, "reference", None) is None:  # fmt: skip

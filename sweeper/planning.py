@@ -71,11 +71,12 @@ def _make_request(
     recipe = _with_seeds(recipe, overrides)
     values = {o.key: o.value for o in overrides if o.key != "seeds"}
     changing = {k: v for k, v in values.items() if k.split(".")[0] != "executor"}
-    baseline = {**_own_of_recipe(recipe.baseline, changing, composer), **values}
+    inherited = _own_of_recipe(recipe.baseline, changing, composer)
+    baseline = _rechosen({**inherited, **values}, changing, values, composer)
     designed = design(recipe)
     configs = {arm.name: _compose_arm(arm, baseline, composer) for arm in designed}
     designed = _without_the_baseline_again(recipe, designed, configs)
-    searches = _searches(recipe, designed, configs, baseline)
+    searches = _searches(recipe, designed, configs, baseline, composer)
     for search in searches:
         _check_ranges(recipe, search, composer)
     searched = {s.arm for s in searches}
@@ -146,26 +147,30 @@ def _own_of_recipe(
 def _compose_arm(
     arm: DesignedArm, baseline: Mapping[str, Any], composer: Composer
 ) -> dict[str, Any]:
-    values = {**baseline, **arm.values}
-    for group in {key for key in arm.values if key in composer.groups}:
-        if arm.values[group] in composer.groups[group]:
-            values = _rechosen(values, group, arm, composer)
     try:
-        return composer.resolve(values)
+        return composer.resolve(_values(arm, baseline, composer))
     except RequestError as error:
         raise RequestError(f"arm {arm.name!r}: {error}") from None
 
 
+def _values(arm: DesignedArm, baseline: Mapping[str, Any], composer: Composer) -> Mapping[str, Any]:
+    return _rechosen({**baseline, **arm.values}, arm.values, arm.changes, composer)
+
+
 def _rechosen(
-    values: Mapping[str, Any], group: str, arm: DesignedArm, composer: Composer
-) -> dict[str, Any]:
-    """An arm's choice leaves behind the inherited values that only the old choice had."""
-    known = composer.keys({group: str(arm.values[group])})
-    return {
-        key: value
-        for key, value in values.items()
-        if not key.startswith(f"{group}.") or key in known or key in arm.changes
-    }
+    values: Mapping[str, Any],
+    choices: Mapping[str, Any],
+    own: Mapping[str, Any],
+    composer: Composer,
+) -> Mapping[str, Any]:
+    """A choice leaves behind the inherited values that only the old choice had, but not its own."""
+    for group in choices.keys() & composer.groups.keys():
+        if choices[group] in composer.groups[group]:
+            known = composer.keys({group: str(choices[group])}) | own.keys()
+            values = {
+                k: v for k, v in values.items() if not k.startswith(f"{group}.") or k in known
+            }
+    return values
 
 
 def _planned(
@@ -239,6 +244,7 @@ def _searches(
     designed: Sequence[DesignedArm],
     configs: Mapping[str, Mapping[str, Any]],
     baseline: Mapping[str, Any],
+    composer: Composer,
 ) -> list[Search]:
     if recipe.search is None:
         return []
@@ -251,7 +257,8 @@ def _searches(
                     f"search.axes: {axis!r} is set by the arm {arm.name!r} itself, so it is no "
                     "nuisance axis: take it out of one of the two."
                 )
-            found.append(Search(arm.name, {**baseline, **arm.values}, configs[arm.name]))
+            values = _values(arm, baseline, composer)
+            found.append(Search(arm.name, values, configs[arm.name]))
     return found
 
 

@@ -236,6 +236,11 @@ class Search(_Part):
     seeds: list[int] = Field([10000], min_length=1, description="Never the reported ones.")
     metric: str | None = Field(None, description="What is tuned for; the recipe's first metric.")
 
+    @field_validator("seeds")
+    @classmethod
+    def _are_seeds(cls, seeds: list[int]) -> list[int]:
+        return read_seeds(seeds)
+
     @field_validator("metric")
     @classmethod
     def _is_one_runs_own(cls, metric: str | None) -> str | None:
@@ -298,7 +303,8 @@ class Recipe(_Part):
 
     @model_validator(mode="after")
     def _claims_can_be_judged(self) -> Self:
-        doubled = [i for i, n in Counter(c.id for c in self.claims).items() if n > 1]
+        ids = [i for c in self.claims for i in {c.id, *(line for line, _ in c.assertions())}]
+        doubled = [i for i, n in Counter(ids).items() if n > 1]
         if doubled:
             raise ValueError(f"two claims have the id {doubled[0]!r}")
         for claim in self.claims:
@@ -306,6 +312,12 @@ class Recipe(_Part):
                 self._check_assertion(line, assertion)
         if self.search is not None and set(self.search.seeds) & set(self.seeds):
             raise ValueError("search.seeds are never the reported seeds: leave the default, 10000")
+        told = self.search.metric if self.search is not None else None
+        if told is not None and told not in self.metrics and goal_of(parse(told)) is None:
+            raise ValueError(
+                f"search.metric {told!r}: its name says neither loss nor accuracy; "
+                "name it under `metrics:` with its `goal`"
+            )
         return self
 
     def _check_assertion(self, line: str, assertion: Assertion) -> None:
@@ -360,6 +372,8 @@ def read_seeds(seeds: Any) -> list[int]:
         return list(range(seeds))
     if not seeds or any(isinstance(s, bool) or not isinstance(s, int) or s < 0 for s in seeds):
         raise ValueError(f"a list of seeds holds whole numbers from 0 up, but got {seeds!r}")
+    if max(seeds) >= 2**32:
+        raise ValueError(f"a seed is below 2**32, as NumPy's are, but got {max(seeds)}")
     if len(set(seeds)) != len(seeds):
         raise ValueError(f"a seed stands twice in {seeds!r}")
     return seeds
@@ -386,7 +400,8 @@ def load_recipe(name: str, folders: list[Path]) -> tuple[str, Recipe]:
 
 def is_name_of_a_plan(name: str) -> bool:
     """Whether it may name a folder under outputs, beside the trials and the cache."""
-    return bool(re.fullmatch(NAME, name)) and name not in ("all", "cache", "trials")
+    taken = ("all", "cache", "trials", "reproduction.csv")
+    return bool(re.fullmatch(NAME, name)) and not name.startswith("sweeper.") and name not in taken
 
 
 def read_recipe(raw: Mapping[str, Any], *, where: str) -> Recipe:

@@ -11,7 +11,7 @@ from sweeper.identity import digest
 from sweeper.metric import MetricExpression, of_run, parse
 from sweeper.plan import Cell
 from sweeper.planning import Request, Search, make_trial, with_winner
-from sweeper.recipe import Goal
+from sweeper.recipe import Goal, goal_from_name, goal_of
 from sweeper.store import Store
 from sweeper.study import Study, cell_space, make_sampler, search_space
 from sweeper.trial import FINAL, RESULTS, Ending, Trial
@@ -27,7 +27,9 @@ class Result:
 
 def result(ending: Ending, metric: MetricExpression, goal: Goal) -> Result:
     """What a study is told of an ending."""
-    value = of_run(metric, ending.metrics, ending.curve, is_down=goal == "down")
+    # Fewer epochs are better, whichever way the name goes that is to reach a level.
+    inner = goal_from_name(metric.name) if metric.function == "epochs_to" else None
+    value = of_run(metric, ending.metrics, ending.curve, is_down=(inner or goal) == "down")
     return Result(ending.status, value)
 
 
@@ -38,8 +40,10 @@ def told_metric(request: Request, metric: str | None = None) -> tuple[MetricExpr
     expression = parse(text)
     if expression.function in ("best_of", "largest_of", "spread"):
         expression = MetricExpression("", (expression.name,))
-    goal = request.recipe.goal(text) if text in request.recipe.metrics else "down"
-    return expression, goal
+    judged = {parse(name): name for name in request.recipe.metrics}
+    if expression in judged:
+        return expression, request.recipe.goal(judged[expression])
+    return expression, goal_of(expression) or "down"
 
 
 class FixedCells:
@@ -156,10 +160,11 @@ class SearchedArm:
     def _tell(self, proposal: _Proposal) -> None:
         del self._open[proposal.number]
         results = list(proposal.results.values())
-        bad = [r.status for r in results if r.status not in RESULTS or r.value is None]
+        bad = [r.status for r in results if r.status not in RESULTS]
         diverged = [r.status for r in results if r.status == "diverged"]
         status = (bad or diverged or ["done"])[0]
-        value = None if bad else fmean(r.value for r in results if r.value is not None)
+        values = [r.value for r in results if r.value is not None]
+        value = fmean(values) if not bad and len(values) == len(results) else None
         self._study.tell(proposal.number, status, value)
         self._record_turns()
 

@@ -77,8 +77,10 @@ class Reader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         self._db.close()
+        if isinstance(error, sqlite3.DatabaseError):  # a page that only this reading came to
+            raise RequestError(_explained(self.outputs, error)) from error
 
     def plan_names(self) -> list[str]:
         """Every plan that was run, the latest last."""
@@ -199,10 +201,11 @@ class Store(Reader):
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # a full disk has undone it already
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
 
     def save_plan(self, plan: Plan) -> None:
         """Keep a plan, so that `compare` and `report` need no recipe file."""

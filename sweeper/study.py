@@ -65,11 +65,12 @@ class Study:
     def tell(self, number: int, status: str, value: float | None) -> None:
         """A result. Diverged counts as the worst value: told as failed, samplers return there."""
         self.turns.append({"tell": number, "status": status, "value": value})
+        if status == "diverged":  # with or without a value of the metric
+            value = math.nan
         if status not in RESULTS or value is None:
             self._study.tell(number, state=TrialState.FAIL)
         else:
-            is_bad = status == "diverged" or math.isnan(value)
-            self._study.tell(number, self._worst if is_bad else value)
+            self._study.tell(number, self._worst if math.isnan(value) else value)
 
     def replay(self, turns: Sequence[Mapping[str, Any]]) -> None:
         """Ask and tell again what was recorded; RequestError where Optuna answers otherwise."""

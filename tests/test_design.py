@@ -110,3 +110,13 @@ def test_a_bad_design_is_refused(keys: dict[str, Any], message: str) -> None:
     with pytest.raises(RequestError) as refused:
         designed(**keys)
     assert message in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "own",
+    [{"kind": "no_effect", "arm": "a", "reference": "a"}, {"kind": "order", "arms": ["a", "a"]}],
+)
+def test_a_claim_compares_no_arm_with_itself(own: dict[str, Any]) -> None:
+    claims = [{"id": "T1", "statement": "as documented", **own}]
+    with pytest.raises(RequestError, match=r"^claim T1 names an arm twice: a, a\.$"):
+        designed(arms=[{"name": "a", "set": {"x.y": 1}}], claims=claims)

@@ -175,3 +175,21 @@ def test_a_model_of_the_users_replaces_the_recipes_own_keys(
     request = request_of("model._target_=own.net", "model.width=3", baseline={"model.depth": 3})
     (config,) = {str(t.config["model"]) for t in request.trials.values()}
     assert config == "{'_target_': 'own.net', 'width': 3}"
+
+
+MOMENTUM = {"optim": "momentum", "optim.momentum": 0.5}
+
+
+def test_a_choice_of_the_command_line_leaves_behind_what_only_the_old_choice_had(
+    request_of: Callable[..., Request],
+) -> None:
+    request = request_of("optim=adam", baseline=MOMENTUM, arms=[LARGER])
+    optim = next(iter(request.trials.values())).config["optim"]
+    assert optim["name"] == "adam" and "momentum" not in optim
+
+
+def test_a_searched_arm_may_choose_anew_in_a_group(request_of: Callable[..., Request]) -> None:
+    search = {"axes": {"optim.lr": {"low": 0.001, "high": 0.1}}, "arms": ["adam"]}
+    arms = [{"name": "adam", "set": {"optim": "adam"}}]
+    request = request_of(baseline=MOMENTUM, arms=arms, search=search)
+    assert request.searches[0].values == {"optim": "adam"}

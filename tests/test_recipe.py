@@ -59,6 +59,10 @@ def test_a_good_recipe_is_read(changes: dict[str, Any], expression: str, expecte
 
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
+    "search-seed-below-zero": ({"search": {"axes": {"a.b": {"choices": [1]}}, "seeds": [-1]}}, "search.seeds: a list of seeds holds whole numbers from 0 up, but got [-1]."),
+    "search-metric-without-a-goal": ({"search": {"axes": {"a.b": {"choices": [1]}}, "metric": "reward"}}, "search.metric 'reward': its name says neither loss nor accuracy; name it under `metrics:` with its `goal`."),
+    "seed-too-large": ({"seeds": [2**32]}, "a seed is below 2**32, as NumPy's are, but got 4294967296."),
+    "line-of-two-claims": ({"claims": [{"id": "T1a", **SAID, "kind": "better"}, {"id": "T1", "parts": {"a": {**SAID, "kind": "better"}}}]}, "two claims have the id 'T1a'."),
     "unknown-key": ({"arm": []}, "file: unknown key 'arm'. Did you mean 'arms'?"),
     "unknown-key-of-a-search": ({"search": {"axes": {"a.b": {"choices": [1]}}, "trails": 3}}, "unknown key 'search.trails'. Did you mean 'trials'"),
     "unknown-key-of-a-range": ({"search": {"axes": {"a.b": {"lo": 1}}}}, "unknown key 'search.axes.a.b.lo'. Did you mean 'low'"),

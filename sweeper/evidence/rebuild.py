@@ -14,8 +14,8 @@ from sweeper.store import Reader
 
 def runs_of(plan: Plan, reader: Reader) -> list[Run]:
     """A run for every cell of the plan, with its trial's answer where there is one."""
+    statuses = reader.statuses()  # first: a trial that ends meanwhile is not done without answer
     answers = {a.trial_id: a for a in reader.answers(cell.trial_id for cell in plan.cells)}
-    statuses = reader.statuses()
     runs = []
     for cell in plan.cells:
         base = (cell.arm, cell.seed, cell.phase, cell.trial_id)

@@ -26,6 +26,8 @@ from sweeper.trial import Ending
 
 _PRELOAD = ["sweeper.executors.child", "sweeper.training.loop"]
 _LOG_TAIL = 2000
+# Between its answer and its end: a thread that the user's code left running would hold the slot.
+_FAREWELL_S = 5.0
 # Process.start polls the children of other threads: unlocked, clean ends are read as exit 255.
 _processes = threading.Lock()
 
@@ -152,10 +154,10 @@ class LocalExecutor:
         answer, buffer, is_late = None, b"", False
         sources: list[Any] = [channel, process.sentinel]
         while sources:
-            left = None if deadline is None or is_late else max(0.0, deadline - time.monotonic())
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
             ready = wait(sources, left)
             if not ready:
-                is_late = True
+                is_late, deadline = answer is None, None
                 _kill_group(process.pid)
             if channel in ready:
                 data = _read(channel)
@@ -164,6 +166,8 @@ class LocalExecutor:
                 *lines, buffer = (buffer + data).split(b"\n")
                 for line in lines:
                     answer = self._heard(job, json.loads(line), curve) or answer
+                if answer is not None:
+                    deadline = time.monotonic() + _FAREWELL_S
             elif process.sentinel in ready:
                 break  # dead, and all that it wrote was read
         return answer, is_late
@@ -206,8 +210,13 @@ def _death(job: Job, exit_code: int, *, is_late: bool) -> tuple[str, str]:
     if is_late:
         return "timeout", f"stopped after its time limit of {job.timeout_s:g} s"
     if exit_code < 0:
-        return "crashed", f"killed by signal {signal.Signals(-exit_code).name}"
+        return "crashed", f"killed by signal {_signal_name(-exit_code)}"
     return "crashed", f"the process ended with exit code {exit_code} before it answered"
+
+
+def _signal_name(number: int) -> str:
+    """Real-time signals, a library's own business, have no names."""
+    return {s.value: s.name for s in signal.Signals}.get(number, str(number))
 
 
 def _tail(log: Path) -> str:

@@ -172,7 +172,8 @@ def _classify(raised: BaseException) -> str:
 
 
 def _last_line(raised: BaseException) -> str:
-    return "".join(traceback.format_exception_only(raised)).strip()
+    text = "".join(traceback.format_exception_only(raised)).strip()
+    return text.encode(errors="backslashreplace").decode()  # the store and the tables are UTF-8
 
 
 def _versions() -> dict[str, str]:

@@ -35,6 +35,8 @@ REQUESTS = {
     "run-no-such-file": (("run", "recipes/none.yaml"), "there is no recipe file 'recipes/none.yaml'"),
     "plan-recipe-is-a-folder": (("plan", "recipes/"), "there is no recipe file 'recipes/'"),
     "run-as-with-two": ((*RUN, "train_loss_not_falling", "--as", "mine"), "--as names one variant: give one recipe with it"),
+    "as-the-store": ((*RUN, "--as", "sweeper.sqlite"), "--as 'sweeper.sqlite' cannot name a folder of results"),
+    "two-of-one-name": ((*PLAN, "recipes/tiny.yaml"), "two of these recipes are named 'tiny': run one at a time"),
     # axes, choices and overrides
     "unknown-axis": ((*RUN, "optm=adam"), "unknown axis 'optm'. Did you mean 'optim'"),
     "unknown-key": ((*RUN, "optim.lrr=0.1"), "unknown axis 'optim.lrr'. Did you mean 'optim.lr'"),
@@ -347,3 +349,11 @@ def test_every_command_refuses_a_damaged_store(here: Callable[..., Any], stored:
         file.write_bytes(b"not a store at all" * 1000)
     for words in COMMANDS.values():
         check(here(*words), "is damaged or no store of sweeper", "move it away")
+
+
+@pytest.mark.parametrize("place", ["trials", "tiny"])
+def test_a_file_where_a_folder_of_results_belongs_is_named(
+    project: Any, here: Callable[..., Any], place: str
+) -> None:
+    project.write(f"outputs/{place}", "in the way")
+    check(here(*RUN[:-1], "executor.slots=1"), f"outputs/{place}", "--outputs DIR")

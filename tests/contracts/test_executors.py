@@ -5,6 +5,7 @@ To let another executor join, add its name to `EXECUTORS` and make it in `execut
 
 import json
 import math
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +23,10 @@ from sweeper.executors.local import LocalExecutor
 EXECUTORS = ("inline", "local")
 SLOTS = 4
 TASKS = """
+import os
+import signal
 import sys
+import threading
 import time
 
 import sweeper
@@ -42,6 +46,20 @@ def raises(config, *, seed, device, report, workdir):
 def infinite(config, *, seed, device, report, workdir):
     report(0, loss=1.0)
     return {"result": float("inf")}
+
+
+def lingers(config, *, seed, device, report, workdir):
+    threading.Thread(target=time.sleep, args=(600,)).start()
+    return {"result": 1.0}
+
+
+def ends_by_a_nameless_signal(config, *, seed, device, report, workdir):
+    os.kill(os.getpid(), signal.SIGRTMIN + 1)
+
+
+def unprintable(config, *, seed, device, report, workdir):
+    print("half a character: \\udc80")
+    raise ValueError("half a character: \\udc80")
 
 
 def many_points(config, *, seed, device, report, workdir):
@@ -271,3 +289,25 @@ def test_dropped_jobs_are_those_that_have_not_begun(
 def test_an_ending_survives_as_plain_json(executor: Executor, job: Callable[..., Job]) -> None:
     (ended,) = run(executor, [job("well", 3)])
     assert json.loads(json.dumps(vars(ended.ending))) == vars(ended.ending)
+
+
+def test_text_that_is_not_unicode_is_recorded_escaped(
+    executor: Executor, job: Callable[..., Job]
+) -> None:
+    (ended,) = run(executor, [job("unprintable")])
+    assert ended.ending.status == "failed"
+    assert ended.ending.error == "ValueError: half a character: \\udc80"
+
+
+@pytest.mark.parametrize("executor", ["local"], indirect=True)
+def test_a_thread_left_running_holds_no_slot(executor: Executor, job: Callable[..., Job]) -> None:
+    (ended,) = run(executor, [job("lingers")], seconds=30.0)
+    assert ended.ending.status == "done" and ended.ending.metrics == {"result": 1.0}
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGRTMIN"), reason="no real-time signals here")
+@pytest.mark.parametrize("executor", ["local"], indirect=True)
+def test_a_signal_without_a_name_is_a_row_too(executor: Executor, job: Callable[..., Job]) -> None:
+    (ended,) = run(executor, [job("ends_by_a_nameless_signal")])
+    assert ended.ending.status == "crashed"
+    assert ended.ending.error == f"killed by signal {signal.SIGRTMIN + 1}"

@@ -295,3 +295,22 @@ def test_a_folder_that_may_not_be_written_is_refused(outputs: Outputs) -> None:
     outputs.root.chmod(0o500)
     with pytest.raises(RequestError, match=r"cannot write to .* \(Permission denied\)"):
         Store(outputs)
+
+
+def test_a_full_disk_is_named_as_such(outputs: Outputs) -> None:
+    with Store(outputs) as store:
+        (pages,) = store._db.execute("PRAGMA page_count").fetchone()
+        store._db.execute(f"PRAGMA max_page_count = {pages + 1}")
+        many = [Trial(f"{i:016x}", 0, {"x": "y" * 1000}) for i in range(100)]
+        with pytest.raises(RequestError, match=r"the disk of .* is full: make room"), store.turn():
+            store.add_trials(many)
+        assert store.statuses() == {}
+
+
+def test_a_page_found_damaged_while_reading_is_named_with_the_mend(outputs: Outputs) -> None:
+    with Store(outputs) as store, store.turn():
+        store.add_trials(Trial(f"{i:016x}", 0, {"x": "y" * 1000}) for i in range(300))
+    whole = outputs.store.read_bytes()
+    outputs.store.write_bytes(whole[: 8 * 4096] + b"\xa5" * (len(whole) - 8 * 4096))
+    with pytest.raises(RequestError, match=r"is damaged .*: move it away"), Reader(outputs) as read:
+        read.statuses()
