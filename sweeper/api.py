@@ -58,7 +58,7 @@ class Outcome:
     was_interrupted: bool = False
 
     def statuses(self) -> dict[str, int]:
-        """How many reported cells have each status."""
+        """How many cells have each status, those of searches included."""
         counts: dict[str, int] = {}
         for found in self.tables.values():
             for status, count in found.trials["status"].value_counts().items():
@@ -84,6 +84,8 @@ class SilentWatcher:
     def started(self, job: Job) -> None: ...
 
     def ended(self, event: Ended, *, again: bool) -> None: ...
+
+    def interrupted(self, running: int) -> None: ...
 
     def finished(self, request: "Request") -> None: ...
 
@@ -171,6 +173,11 @@ def run_all(
     watcher = watcher or SilentWatcher()
     requests, composer = prepare(names, overrides, places, as_name)
     where = requests[0].executor
+    if any(request.executor != where for request in requests):
+        raise RequestError(
+            "these recipes ask for different executors: run one at a time, or say which for all, "
+            "as in executor.slots=2."
+        )
     how = How(
         outputs=places.outputs,
         allowed=(*places.allowed, *typed_targets(parse_overrides(overrides))),
@@ -200,6 +207,8 @@ def _make_executor(where: Mapping[str, Any]) -> Executor:
     if where["name"] == "inline":
         from sweeper.executors.inline import InlineExecutor
 
+        if slots[0].visible:
+            os.environ["CUDA_VISIBLE_DEVICES"] = slots[0].visible  # before CUDA starts
         return InlineExecutor(slots[0].device)
     from sweeper.executors.local import LocalExecutor
 
@@ -239,6 +248,7 @@ class _Both:
     def __init__(self, watcher: SilentWatcher, writer: _TableWriter) -> None:
         self._writer = writer
         self.planned, self.started, self.ended = watcher.planned, watcher.started, watcher.ended
+        self.interrupted = watcher.interrupted
         self._finished = watcher.finished
 
     def finished(self, request: "Request") -> None:

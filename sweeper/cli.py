@@ -73,7 +73,7 @@ def _places(outputs: Path, conf: Any = None, recipes: Any = None, allow: Any = N
 
 
 def _split(words: list[str] | None) -> tuple[list[str], list[str]]:
-    """Recipes, and the overrides among them (what has an `=`, or is a path's opposite)."""
+    """Recipes, and the overrides among them: what has an `=`."""
     words = words or []
     return [w for w in words if "=" not in w], [w for w in words if "=" in w]
 
@@ -184,10 +184,13 @@ def show(
 def status(outputs: _Outputs = _HERE) -> None:
     """Show what is done, running, waiting and failed."""
     from sweeper import view
-    from sweeper.store import Reader
+    from sweeper.store import Reader, is_being_written
 
-    with Reader(_places(outputs).outputs) as reader:
+    places = _places(outputs)
+    with Reader(places.outputs) as reader:
         statuses = reader.statuses()
+        if not is_being_written(places.outputs):  # a sweep that was killed left these behind
+            statuses = {t: "waiting" if s == "running" else s for t, s in statuses.items()}
         view.show_status([reader.plan(name) for name in reader.plan_names()], statuses)
 
 

@@ -68,7 +68,7 @@ def _estimate(
         if cell.trial_id in durations:
             by_arm.setdefault(cell.arm, []).append(durations[cell.trial_id])
     if not by_arm:
-        return None if missing else 0.0
+        return None if missing or request.searches else 0.0
     usual = fmean(second for seconds in by_arm.values() for second in seconds)
     arm_of = {cell.trial_id: cell.arm for cell in request.plan.cells}
     return sum(fmean(by_arm.get(arm_of[t], [usual])) for t in missing) / slots

@@ -7,8 +7,9 @@ from typing import Any
 from sweeper.axes import SIZES
 from sweeper.compose import Composer, Override
 from sweeper.design import DesignedArm, design
-from sweeper.errors import RequestError
-from sweeper.identity import asked, canonical, digest, flatten, trial_id
+from sweeper.errors import RequestError, nearest
+from sweeper.identity import asked, digest, flatten, trial_id
+from sweeper.metric import ALONG_AN_AXIS, parse
 from sweeper.plan import Cell, Plan, PlannedArm
 from sweeper.recipe import BASELINE, Recipe, read_recipe, read_seeds
 from sweeper.trial import Trial
@@ -81,9 +82,10 @@ def _make_request(
         _check_ranges(recipe, search, composer)
     searched = {s.arm for s in searches}
     arms = _planned(designed, configs, baseline, searched)
+    _check_axes_of_metrics(recipe, arms)
     trials, cells = _cells({a: c for a, c in configs.items() if a not in searched}, recipe.seeds)
     plan = Plan(
-        name=as_name or _variant(name, changing),
+        name=as_name or (_variant(name, configs[BASELINE]) if changing else name),
         recipe_name=name,
         recipe=recipe.model_dump(mode="json", by_alias=True, exclude_defaults=True),
         arms=tuple(arms),
@@ -104,6 +106,19 @@ def _with_seeds(recipe: Recipe, overrides: Sequence[Override]) -> Recipe:
                 raise RequestError(f"{error}.") from None
             recipe = read_recipe(raw, where="under this override")
     return recipe
+
+
+def _check_axes_of_metrics(recipe: Recipe, arms: Sequence[PlannedArm]) -> None:
+    known = {axis for arm in arms for axis in arm.axes}
+    known |= recipe.search.axes.keys() if recipe.search else set()
+    for text in recipe.metrics:
+        expression = parse(text)
+        axis = expression.arguments[0]
+        if expression.function in ALONG_AN_AXIS and axis not in known:
+            raise RequestError(
+                f"metric {text!r}: no arms differ in {axis!r}. "
+                + nearest(str(axis), known, what="axes in which they do")
+            )
 
 
 def _without_the_baseline_again(
@@ -139,7 +154,8 @@ def _own_of_recipe(
     the axes stay, since they act on any arrays, less those that count the recipe's own samples.
     """
     replaced = {key.removesuffix("._target_") for key in changing if key.endswith("._target_")}
-    stays = {key for group in replaced for key in composer.keys({group: "custom"})}
+    custom = composer.keys(dict.fromkeys(replaced & composer.groups.keys(), "custom"))
+    stays = {key for key in custom if key.split(".")[0] in replaced}
     stays -= {f"data.{key}" for key in SIZES}
     return {k: v for k, v in baseline.items() if k.split(".")[0] not in replaced or k in stays}
 
@@ -275,10 +291,9 @@ def _check_ranges(recipe: Recipe, search: Search, composer: Composer) -> None:
                 raise RequestError(f"search.axes, arm {search.arm!r}: {error}") from None
 
 
-def _variant(name: str, changing: Mapping[str, Any]) -> str:
-    return (
-        f"{name}+{digest({k: canonical(v) for k, v in changing.items()}, 6)}" if changing else name
-    )
+def _variant(name: str, baseline: Mapping[str, Any]) -> str:
+    """Named after what its baseline comes to, so that 1 and 1.0 are one variant."""
+    return f"{name}+{digest({k: v for k, v in baseline.items() if k != 'executor'}, 6)}"
 
 
 def with_winner(

@@ -95,6 +95,8 @@ class Comparison(_Claim):
             raise ValueError("a `contrast` has no `reference`: give that arm a weight")
         if self.contrast is not None and abs(sum(self.contrast.values())) > 1e-9:
             raise ValueError("the weights of a `contrast` add up to zero, as in {a: 1, b: -1}")
+        if self.contrast is not None and not any(self.contrast.values()):
+            raise ValueError("a `contrast` has weights other than zero, as in {a: 1, b: -1}")
         return self
 
 
@@ -135,7 +137,7 @@ class Diagnosed(_Event):
     """The loss-trend rule or the health record names it."""
 
     kind: Literal["diagnosed"]
-    diagnosis: str = Field(min_length=1)
+    diagnosis: Literal["diverged", "R7", "R7_overfitting"]
 
 
 class Order(_Claim):

@@ -1,8 +1,9 @@
 """The values of the groups that say where and how: `executor` and `search`."""
 
-from typing import Literal
+import re
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class _Settings(BaseModel):
@@ -16,6 +17,20 @@ class Executor(_Settings):
     slots: int | None = Field(None, ge=1)
     devices: list[str] | None = Field(None, min_length=1)
     timeout_s: float | None = Field(None, gt=0, allow_inf_nan=False)
+
+    @field_validator("devices")
+    @classmethod
+    def _are_devices(cls, devices: list[str] | None) -> list[str] | None:
+        for device in devices or ():
+            if not re.fullmatch(r"cpu|(cuda:)?\d+|(GPU|MIG)-[\w/-]+", device):
+                raise ValueError(f"{device!r} is no device: write cpu, cuda:0 or a UUID (GPU-…)")
+        return devices
+
+    @model_validator(mode="after")
+    def _inline_cannot_stop(self) -> Self:
+        if self.name == "inline" and self.timeout_s is not None:
+            raise ValueError("timeout_s needs executor=local: a process that can be stopped")
+        return self
 
 
 class Sampler(_Settings):

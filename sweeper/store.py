@@ -182,13 +182,10 @@ class Store(Reader):
         self.outputs = outputs
         self._lock = _lock(outputs)
         try:
-            self._db = _open_for_writing(outputs)
+            self._db, self._attempts = _open_for_writing(outputs)
         except BaseException:
             os.close(self._lock)
             raise
-        self._attempts = dict(
-            self._db.execute("SELECT trial_id, max(attempt) FROM attempts GROUP BY trial_id")
-        )
 
     def __exit__(self, *_: object) -> None:
         self._db.close()
@@ -221,14 +218,14 @@ class Store(Reader):
             ((t.trial_id, t.seed, json.dumps(t.config, sort_keys=True)) for t in trials),
         )
 
-    def start(self, trial_id: str, device: str) -> int:
+    def start(self, trial_id: str) -> int:
         """Begin a new attempt at a trial; returns its number, from 1."""
         attempt = int(self._attempts.get(trial_id, 0)) + 1
         self._attempts[trial_id] = attempt
         self._db.execute(
             "INSERT INTO attempts (trial_id, attempt, status, device, started_at) "
-            "VALUES (?, ?, 'running', ?, ?)",
-            (trial_id, attempt, device, time.time()),
+            "VALUES (?, ?, 'running', '', ?)",
+            (trial_id, attempt, time.time()),
         )
         self._db.execute("UPDATE trials SET status = 'running' WHERE trial_id = ?", (trial_id,))
         return attempt
@@ -304,8 +301,11 @@ def _lock(outputs: Outputs) -> int:
     return handle
 
 
-def _open_for_writing(outputs: Outputs) -> sqlite3.Connection:
-    """The store, made where there is none. One of a newer version is left as it is."""
+def _open_for_writing(outputs: Outputs) -> tuple[sqlite3.Connection, dict[str, int]]:
+    """The store, made where there is none, and how many attempts each trial has had.
+
+    A store of a newer version is left as it is.
+    """
     db = _connect(outputs, read_only=False)
     try:
         with _translated(outputs):
@@ -319,10 +319,26 @@ def _open_for_writing(outputs: Outputs) -> sqlite3.Connection:
                 db.execute(statement)
             db.execute("INSERT OR IGNORE INTO meta VALUES ('schema', ?)", (str(SCHEMA),))
             db.execute("COMMIT")
+            had = db.execute("SELECT trial_id, max(attempt) FROM attempts GROUP BY trial_id")
+            return db, dict(had)
     except BaseException:
         db.close()
         raise
-    return db
+
+
+def is_being_written(outputs: Outputs) -> bool:
+    """Whether a sweep holds the folder now."""
+    try:
+        handle = os.open(outputs.lock, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
 
 
 def _connect(outputs: Outputs, *, read_only: bool) -> sqlite3.Connection:

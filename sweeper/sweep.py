@@ -34,6 +34,9 @@ class Watcher(Protocol):
     def ended(self, event: Ended, *, again: bool) -> None:
         """An attempt ended and is recorded; with `again` the trial is tried once more."""
 
+    def interrupted(self, running: int) -> None:
+        """The first interrupt came: so many trials still run to their end."""
+
     def finished(self, request: Request) -> None:
         """Every cell of a recipe has its answer."""
 
@@ -67,6 +70,7 @@ class Sweep:
         self._tellers: dict[str, list[FixedCells | SearchedArm]] = defaultdict(list)
         self._again: list[Trial] = []
         self._interrupts = 0
+        self._has_said_so = False
 
     @property
     def was_interrupted(self) -> bool:
@@ -107,6 +111,13 @@ class Sweep:
             ended = []
             while not ended:
                 ended = self._executor.events(self._judge)
+                self._say_interrupted()
+
+    def _say_interrupted(self) -> None:
+        """Once, and not in the signal's handler: it may have come in the middle of a print."""
+        if self.was_interrupted and not self._has_said_so:
+            self._has_said_so = True
+            self._watcher.interrupted(len(self._running))
 
     def _begin(self, requests: Sequence[Request], composer: Composer) -> None:
         with self._store.turn():
@@ -127,8 +138,13 @@ class Sweep:
                 ]
                 self._studies.append(_Study(request, [*searched, fixed]))
         for request in requests:
-            done = sum(statuses.get(t) in FINAL for t in request.trials)
+            proposed = {c.trial_id for s in self._searches_of(request) for c in s.cells}
+            done = sum(statuses.get(t) in FINAL for t in {*request.trials, *proposed})
             self._watcher.planned(request, request.expected, done)
+
+    def _searches_of(self, request: Request) -> list[SearchedArm]:
+        sources = [s for study in self._studies if study.request is request for s in study.sources]
+        return [source for source in sources if isinstance(source, SearchedArm)]
 
     def _check_functions(self, requests: Sequence[Request]) -> None:
         """Let a child import the user's functions and check their signatures, before any trial."""
@@ -170,7 +186,7 @@ class Sweep:
                 if self._conclude_searches():
                     continue  # its last proposals were answered already; now there are new cells
                 break
-            attempt = self._store.start(trial.trial_id, "")
+            attempt = self._store.start(trial.trial_id)
             self._running[trial.trial_id] = trial
             jobs.append(self._job(trial, attempt))
         return jobs

@@ -189,7 +189,7 @@ def show_trial(trial: Trial, status: str, attempts: Sequence[Attempt], outputs: 
             console.print(escape(end.error), soft_wrap=True)
         for name, value in end.metrics.items():
             console.print(f"  {escape(name)} = {value:.6g}")
-    if attempts:
+    if attempts and "\n" not in attempts[-1].ending.error:  # else it ends in the log's end already
         _show_log(outputs, trial.trial_id, attempts[-1].attempt)
 
 
@@ -202,7 +202,7 @@ def _show_log(outputs: Outputs, trial_id: str, attempt: int) -> None:
 
 def show_status(plans: Sequence[Plan], statuses: dict[str, str]) -> None:
     """A row a plan: how many of its trials have which status."""
-    columns = ["done", "diverged", "running", "waiting", "failed"]
+    columns = ["done", "diverged", "skipped", "running", "waiting", "failed"]
     table = _table("plan", "trials", *columns)
     for plan in plans:
         found = [statuses.get(t, "waiting") for t in {c.trial_id for c in plan.cells}]
@@ -225,6 +225,10 @@ def watcher() -> Iterator[SilentWatcher]:
         yield LiveWatcher(progress)
 
 
+def _interruption(running: int) -> str:
+    return f"Interrupted: waiting for {running} running trials; once more stops them now."
+
+
 class PlainWatcher(SilentWatcher):
     """A line when a recipe begins, a line for what went wrong, a line now and then for the rest."""
 
@@ -232,12 +236,14 @@ class PlainWatcher(SilentWatcher):
 
     def __init__(self) -> None:
         self._total = self._done = 0
+        self._places: dict[str, str] = {}
         self._said_at = time.monotonic()
 
     def planned(self, request: "Request", trials: int, done: int) -> None:
         self._total += trials
         self._done += done
         arms = len(request.plan.arms)
+        self._places |= {c.trial_id: f"{c.arm}, seed {c.seed}" for c in request.plan.cells}
         self._say(f"{request.plan.name}: {arms} arms, {trials} trials, {done} done already")
 
     def ended(self, event: Ended, *, again: bool) -> None:
@@ -246,9 +252,14 @@ class PlainWatcher(SilentWatcher):
         if ending.status not in RESULTS:
             first = ending.error.splitlines()[0] if ending.error else ""
             retried = ", tried once more" if again else ""
-            self._say(f"trial {event.job.trial_id}: {ending.status}{retried}: {first}")
+            trial_id = event.job.trial_id
+            place = self._places.get(trial_id, "of a search")
+            self._say(f"trial {trial_id} ({place}): {ending.status}{retried}: {first}")
         if time.monotonic() - self._said_at > self._EVERY_S:
             self._say(f"{self._done} of {max(self._total, self._done)} trials")
+
+    def interrupted(self, running: int) -> None:
+        self._say(_interruption(running))
 
     def written(self, name: str, tables: "Tables") -> None:
         show_tables(name, tables)
@@ -295,6 +306,9 @@ class LiveWatcher(SilentWatcher):
 
     def written(self, name: str, tables: "Tables") -> None:
         show_tables(name, tables)
+
+    def interrupted(self, running: int) -> None:
+        self._progress.console.print(_interruption(running))
 
     def _refresh(self, trial_id: str) -> None:
         for task, trials in self._tasks.items():

@@ -92,7 +92,7 @@ def test_an_override_changes_the_baseline_and_with_it_every_arm(
     [
         ((), False),
         (("seeds=5",), False),
-        (("executor=inline", "executor.timeout_s=9"), False),
+        (("executor.slots=1", "executor.timeout_s=9"), False),
         (("search.seed=3",), True),
         (("optim.weight_decay=0.5",), True),
         (("data=captcha", "seeds=3"), True),
@@ -193,3 +193,47 @@ def test_a_searched_arm_may_choose_anew_in_a_group(request_of: Callable[..., Req
     arms = [{"name": "adam", "set": {"optim": "adam"}}]
     request = request_of(baseline=MOMENTUM, arms=arms, search=search)
     assert request.searches[0].values == {"optim": "adam"}
+
+
+def test_a_model_and_data_of_ones_own_leave_none_of_the_recipes_behind(
+    request_of: Callable[..., Request],
+) -> None:
+    own = {"model": "cnn", "model.depth": 6, "data": "captcha", "data.train_samples": 1800}
+    baseline = {**own, "data.scaling": "unit"}
+    request = request_of(
+        "model._target_=mine.Net", "data._target_=mine.load", baseline=baseline, arms=[]
+    )
+    config = next(iter(request.trials.values())).config
+    assert config["model"] == {"_target_": "mine.Net"}
+    assert config["data"]["scaling"] == "unit"  # how any data is prepared stays
+    assert config["data"]["train_samples"] is None  # how many of its own the recipe took goes
+
+
+def test_a_cell_of_a_grid_that_is_the_baseline_is_left_to_it(
+    request_of: Callable[..., Request],
+) -> None:
+    grid = {"optim.lr": [0.01, 0.1], "model.norm": ["none", "batch"]}
+    request = request_of(grid=grid, arms=[])
+    assert [arm.name for arm in request.plan.arms] == [
+        "baseline",
+        "optim.lr=0.01,model.norm=batch",
+        "optim.lr=0.1,model.norm=none",
+        "optim.lr=0.1,model.norm=batch",
+    ]
+
+
+def test_one_variant_whether_its_value_is_written_1_or_1_0(
+    request_of: Callable[..., Request],
+) -> None:
+    names = {request_of(f"optim.lr={one}", arms=[LARGER]).plan.name for one in ("1", "1.0")}
+    assert len(names) == 1
+
+
+def test_a_metric_along_an_axis_that_no_arm_changes_is_refused(
+    request_of: Callable[..., Request],
+) -> None:
+    metrics = {"val_loss": {}, "best_of(optim.l, val_loss)": {"goal": "up"}}
+    with pytest.raises(
+        RequestError, match=r"no arms differ in 'optim\.l'\. Did you mean 'optim\.lr'"
+    ):
+        request_of(arms=[LARGER], metrics=metrics)

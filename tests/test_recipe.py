@@ -45,7 +45,7 @@ GOOD: dict[str, tuple[dict[str, Any], str, Any]] = {
     "claim-of-an-order": ({"claims": [{"id": "T1", "statement": "x", "kind": "order", "arms": ["b", "a"]}]}, "claims[0].assertion.arms_named()", ["b", "a"]),
     "claim-of-an-event": (claim(kind="reaches", level=0.5), "claims[0].assertion.level", 0.5),
     "claim-of-a-divergence": (claim(kind="diverges", within_steps=10, negated=True), "claims[0].assertion.within_steps", 10),
-    "claim-of-a-diagnosis": (claim(kind="diagnosed", diagnosis="overfitting"), "claims[0].assertion.diagnosis", "overfitting"),
+    "claim-of-a-diagnosis": (claim(kind="diagnosed", diagnosis="R7_overfitting"), "claims[0].assertion.diagnosis", "R7_overfitting"),
     "claim-of-an-equality": (claim(kind="exact", reference="b"), "claims[0].assertion.reference", "b"),
     "search": ({"search": {"axes": {"optim.lr": {"low": 1e-3, "high": 1, "log": True}}}}, "search.seeds", [10000]),
 }  # fmt: skip

@@ -13,7 +13,11 @@ from sweeper.sources import result, told_metric
 from sweeper.study import Study, search_space
 from sweeper.trial import Ending
 
-RECIPE: dict[str, Any] = {"question": "?", "seeds": 2, "arms": []}
+RECIPE: dict[str, Any] = {
+    "question": "?",
+    "seeds": 2,
+    "arms": [{"name": "a", "set": {"optim.lr": 0.5}}],
+}
 RISING = Ending("done", {}, {"step": [0, 1, 2], "val_accuracy": [0.1, 0.5, 0.95]})
 
 

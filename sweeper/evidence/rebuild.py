@@ -4,18 +4,20 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from sweeper.evidence import tables
+from sweeper.evidence import claims, tables
 from sweeper.evidence.runs import Run
 from sweeper.folders import Outputs
 from sweeper.plan import Plan
 from sweeper.recipe import recipe_order
 from sweeper.store import Reader
+from sweeper.targets import OWN
 
 
 def runs_of(plan: Plan, reader: Reader) -> list[Run]:
     """A run for every cell of the plan, with its trial's answer where there is one."""
     statuses = reader.statuses()  # first: a trial that ends meanwhile is not done without answer
     answers = {a.trial_id: a for a in reader.answers(cell.trial_id for cell in plan.cells)}
+    losses = {arm: _loss(reader, trial_id) for arm, trial_id in _one_of_each_arm(plan).items()}
     runs = []
     for cell in plan.cells:
         base = (cell.arm, cell.seed, cell.phase, cell.trial_id)
@@ -27,10 +29,21 @@ def runs_of(plan: Plan, reader: Reader) -> list[Run]:
         runs.append(
             Run(
                 *base, end.status, found.attempt, found.device, end.duration_s, end.metrics,
-                end.curve, end.error, dict(cell.axes),
+                end.curve, end.error, axes=dict(cell.axes), loss=losses[cell.arm],
             )
         )  # fmt: skip
     return runs
+
+
+def _one_of_each_arm(plan: Plan) -> dict[str, str]:
+    return {cell.arm: cell.trial_id for cell in plan.cells}
+
+
+def _loss(reader: Reader, trial_id: str) -> str:
+    """What a trial minimises; of a user's own task nobody knows."""
+    config = reader.trial(trial_id)[0].config
+    is_own = config["task"]["_target_"].startswith(OWN)
+    return str(config["loss"]["name"]) if is_own else ""
 
 
 def rebuild(outputs: Outputs, names: Iterable[str]) -> dict[str, tables.Tables]:
@@ -44,22 +57,24 @@ def rebuild(outputs: Outputs, names: Iterable[str]) -> dict[str, tables.Tables]:
         every = [reader.plan(name) for name in reader.plan_names()]
     own = [(plan.name, plan.read_recipe()) for plan in every if not plan.is_variant]
     own.sort(key=lambda found: recipe_order(*found))
-    claims = [_claims_of(outputs, name) for name, _ in own]
-    tables.write_csv(
-        tables.reproduction([c for c in claims if c is not None]), outputs.reproduction
-    )
+    found = [_claims_of(outputs, name) for name, _ in own]
+    tables.write_csv(tables.reproduction([c for c in found if c is not None]), outputs.reproduction)
     return built
 
 
 def _claims_of(outputs: Outputs, name: str) -> pd.DataFrame | None:
     """The claims as last written. Text stays text, so that rewriting gives the same bytes."""
     path = outputs.recipe(name) / "claims.csv"
-    return pd.read_csv(path, dtype=str, keep_default_na=False) if path.is_file() else None
+    try:
+        found = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (FileNotFoundError, pd.errors.EmptyDataError, pd.errors.ParserError):
+        return None  # its next `compare` writes it anew
+    return found if tuple(found.columns) == claims.COLUMNS else None
 
 
 def load(outputs: Outputs) -> pd.DataFrame:
     """The trials of every plan in the store, one row a trial and plan."""
     with Reader(outputs) as reader:
         plans = [reader.plan(name) for name in reader.plan_names()]
-        frames = [tables.build(plan, runs_of(plan, reader)).trials for plan in plans]
+        frames = [tables.trials_table(plan, runs_of(plan, reader)) for plan in plans]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()

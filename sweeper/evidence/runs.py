@@ -23,4 +23,5 @@ class Run:
     metrics: Mapping[str, float] = field(default_factory=dict)
     curve: Mapping[str, list[float | None]] = field(default_factory=dict)
     error: str = ""
+    loss: str = ""  # what was minimised, where the built-in task says so
     axes: Mapping[str, Any] = field(default_factory=dict)  # what a search proposed

@@ -45,11 +45,11 @@ def paired(differences: Array) -> Paired:
         error = std / np.sqrt(n)
         p = 2 * special.stdtr(n - 1.0, -np.abs(mean / error))
     half, half90 = (special.stdtrit(n - 1.0, q) * error for q in (0.975, 0.95))
-    p = np.where(std == 0, (mean == 0).astype(float), p)
-    # Two differences may be equal by chance where a metric takes few values (an accuracy): then
-    # they tell nothing. Three or more hardly are.
+    # Equal differences are no sign of a perfect measurement: a metric of few values (an accuracy,
+    # a rung) gives them by chance. Their p is that of the exact sign-flip test, 2 / 2**n.
+    p = np.where(std == 0, np.where(mean == 0, 1.0, 2.0 / 2.0**n), p)
     by_chance = (std == 0) & (n < 3)
-    half, half90, p = (np.where(by_chance, np.nan, v) for v in (half, half90, p))
+    half, half90 = (np.where(by_chance, np.nan, v) for v in (half, half90))
     return Paired(
         n, mean, std, mean - half, mean + half, mean - half90, mean + half90, p
     )  # fmt: skip

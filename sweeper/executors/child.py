@@ -23,24 +23,17 @@ F_SETSIG = getattr(fcntl, "F_SETSIG", 10)  # Linux; Python's fcntl names it from
 def main(lifeline: Connection, channel: Connection, data: bytes, device: str, visible: str) -> None:
     """The child's life: its own group, the dead man's switch, its log, the trial, the answer."""
     os.setsid()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     _die_with(lifeline.fileno())
     job = Job.from_bytes(data)
     os.environ["CUDA_VISIBLE_DEVICES"] = visible  # before CUDA starts: later has no effect
     if not job.is_check:
         _log_to(Path(job.folder) / f"log-{job.attempt}.txt")
     answers = Answers(channel)
-    _one_thread()
     ending, mend = perform(job, device, answers.report)
     sys.stdout.flush()
     sys.stderr.flush()
     answers.last({"ending": vars(ending), "mend": mend})
-
-
-def _one_thread() -> None:
-    """One thread a trial: equal bits whatever runs beside it."""
-    import torch
-
-    torch.set_num_threads(1)
 
 
 def _die_with(lifeline: int) -> None:

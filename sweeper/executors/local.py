@@ -28,6 +28,8 @@ _PRELOAD = ["sweeper.executors.child", "sweeper.training.loop"]
 _LOG_TAIL = 2000
 # Between its answer and its end: a thread that the user's code left running would hold the slot.
 _FAREWELL_S = 5.0
+# A child killed before it had a group of its own is killed once more.
+_AGAIN_S = 0.1
 # Process.start polls the children of other threads: unlocked, clean ends are read as exit 255.
 _processes = threading.Lock()
 
@@ -140,6 +142,8 @@ class LocalExecutor:
     def _fork(self, lifeline: Connection, channel: Connection, job: Job, slot: Slot) -> BaseProcess:
         arguments = (lifeline, channel, job.to_bytes(), slot.device, slot.visible)
         process = self._context.Process(target=child.main, args=arguments, daemon=False)
+        # The server starts in this thread's mask: Ctrl-C is for the sweep, not for what it started.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         with _processes, _bare_main(), _safe_path():
             process.start()
         assert process.pid is not None
@@ -156,8 +160,9 @@ class LocalExecutor:
         while sources:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             ready = wait(sources, left)
-            if not ready:
-                is_late, deadline = answer is None, None
+            if deadline is not None and time.monotonic() >= deadline:
+                is_late = is_late or answer is None
+                deadline = time.monotonic() + _AGAIN_S
                 _kill_group(process.pid)
             if channel in ready:
                 data = _read(channel)
@@ -166,7 +171,7 @@ class LocalExecutor:
                 *lines, buffer = (buffer + data).split(b"\n")
                 for line in lines:
                     answer = self._heard(job, json.loads(line), curve) or answer
-                if answer is not None:
+                if answer is not None and not is_late:
                     deadline = time.monotonic() + _FAREWELL_S
             elif process.sentinel in ready:
                 break  # dead, and all that it wrote was read

@@ -28,10 +28,18 @@ class Curve:
 
     def __init__(self) -> None:
         self.columns: dict[str, list[float | None]] = {"step": []}
+        self._last: dict[str, float] = {}
 
     def add(self, step: float, metrics: Mapping[str, float]) -> None:
-        before = len(self.columns["step"])
-        self.columns["step"].append(step)
+        """Add a point; what is reported of the last step again joins the point that is there."""
+        steps = self.columns["step"]
+        if steps and steps[-1] == step:
+            for column in self.columns.values():
+                column.pop()
+            metrics = {**self._last, **metrics}
+        self._last = dict(metrics)
+        before = len(steps)
+        steps.append(step)
         for name in metrics:  # in the order reported, so that equal trials are equal bytes
             if name not in self.columns:
                 self.columns[name] = [None] * before

@@ -217,7 +217,7 @@ def test_one_sweep_at_a_time_and_its_second_interrupt_stops_it_at_once(
     second = project.run("tiny")
     assert second.code == 2
     assert f"another sweep (process {begun.pid}) is writing to outputs: wait for it" in second.err
-    assert ["tiny", "2", "1", "0", "1", "0", "0"] in [
+    assert ["tiny", "2", "1", "0", "0", "1", "0", "0"] in [
         line.split() for line in project.cli("status").out.splitlines()
     ]  # reading goes on beside it
     os.kill(begun.pid, signal.SIGINT)

@@ -43,7 +43,7 @@ def store(outputs: Outputs) -> Iterator[Store]:
 
 def test_an_ending_is_read_back_as_it_was_written(store: Store) -> None:
     with store.turn():
-        attempt = store.start(TRIAL.trial_id, "")
+        attempt = store.start(TRIAL.trial_id)
         store.end(TRIAL.trial_id, attempt, "cpu", DONE, again=False)
     with Reader(store.outputs) as reader:
         found = reader.answer(TRIAL.trial_id)
@@ -60,14 +60,14 @@ def test_an_ending_is_read_back_as_it_was_written(store: Store) -> None:
 def test_nothing_of_a_turn_counts_before_its_end(store: Store) -> None:
     with Reader(store.outputs) as reader:
         with store.turn():
-            store.start(TRIAL.trial_id, "")
+            store.start(TRIAL.trial_id)
             assert reader.attempts(TRIAL.trial_id) == []
         assert len(reader.attempts(TRIAL.trial_id)) == 1
 
 
 def test_a_turn_that_raises_leaves_nothing_behind(store: Store) -> None:
     with pytest.raises(KeyError), store.turn():
-        store.start(TRIAL.trial_id, "")
+        store.start(TRIAL.trial_id)
         store.save_plan(PLAN)
         raise KeyError("midway")
     assert store.attempts(TRIAL.trial_id) == []
@@ -89,7 +89,7 @@ def test_a_plan_is_read_back_as_it_was_saved(store: Store) -> None:
 
 def test_a_trial_that_is_asked_for_again_keeps_what_it_has(store: Store) -> None:
     with store.turn():
-        store.end(TRIAL.trial_id, store.start(TRIAL.trial_id, ""), "cpu", DONE, again=False)
+        store.end(TRIAL.trial_id, store.start(TRIAL.trial_id), "cpu", DONE, again=False)
         store.add_trials([TRIAL])
     assert store.statuses()[TRIAL.trial_id] == "done"
 
@@ -109,7 +109,7 @@ def test_only_a_final_ending_answers_its_trial(
     store: Store, status: str, again: bool, trial: str
 ) -> None:
     with store.turn():
-        attempt = store.start(TRIAL.trial_id, "")
+        attempt = store.start(TRIAL.trial_id)
         store.end(TRIAL.trial_id, attempt, "cpu", Ending(status), again=again)
     assert store.statuses()[TRIAL.trial_id] == trial
     assert (store.answer(TRIAL.trial_id) is None) == (trial == "waiting")
@@ -120,13 +120,13 @@ def test_attempts_count_from_one_also_after_the_store_was_closed(outputs: Output
     for expected in (1, 2, 3):
         with Store(outputs) as store, store.turn():
             store.add_trials([TRIAL])
-            assert store.start(TRIAL.trial_id, "") == expected
+            assert store.start(TRIAL.trial_id) == expected
 
 
 def test_what_an_orchestrator_left_running_is_cancelled_and_waits(outputs: Outputs) -> None:
     with Store(outputs) as store, store.turn():
         store.add_trials([TRIAL])
-        store.start(TRIAL.trial_id, "")
+        store.start(TRIAL.trial_id)
     with Store(outputs) as store:
         assert store.cancel_running() == 1
         (attempt,) = store.attempts(TRIAL.trial_id)
@@ -138,9 +138,7 @@ def test_what_an_orchestrator_left_running_is_cancelled_and_waits(outputs: Outpu
 
 def test_forgotten_trials_wait_and_their_attempts_stay(store: Store) -> None:
     with store.turn():
-        store.end(
-            TRIAL.trial_id, store.start(TRIAL.trial_id, ""), "cpu", Ending("failed"), again=False
-        )
+        store.end(TRIAL.trial_id, store.start(TRIAL.trial_id), "cpu", Ending("failed"), again=False)
         store.forget([TRIAL.trial_id])
     assert store.statuses()[TRIAL.trial_id] == "waiting" and store.answer(TRIAL.trial_id) is None
     assert [a.status for a in store.attempts(TRIAL.trial_id)] == ["failed"]
@@ -178,7 +176,7 @@ def test_readers_never_fail_beside_a_writer(store: Store) -> None:
         reader.start()
     for _ in range(100):
         with store.turn():
-            store.start(TRIAL.trial_id, "")
+            store.start(TRIAL.trial_id)
     is_over.set()
     for reader in readers:
         reader.join()

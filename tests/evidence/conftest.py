@@ -17,7 +17,7 @@ Study = tuple[Plan, list[Run]]
 
 def run_of(entry: Any, arm: str, seed: int, metric: str) -> Run:
     """A number is a done run that reports it; a text is a status; a mapping says it all."""
-    own: dict[str, Any] = {"status": "done", "metrics": {}}
+    own: dict[str, Any] = {"status": "done", "metrics": {}, "loss": "cross_entropy"}
     if isinstance(entry, str):
         own["status"] = entry
     elif isinstance(entry, Mapping):

@@ -178,8 +178,11 @@ def test_a_failed_run_drops_its_pair_and_is_counted(judge) -> None:
 
 
 def test_a_constant_metric_is_decided_without_a_warning(judge) -> None:
-    constant = {"baseline": [1.0] * 5, "a": [0.5] * 5, "b": [1.0] * 5}
+    """Equal differences are held to the p of flipped signs: 2 / 2**7 here."""
+    constant = {"baseline": [1.0] * 7, "a": [0.5] * 7, "b": [1.0] * 7}
     assert judge(constant, kind="better", arm="a")["verdict"] == "reproduced"
+    fewer = {arm: values[:5] for arm, values in constant.items()}
+    assert judge(fewer, kind="better", arm="a")["verdict"] == "undecided"
     assert judge(constant, kind="no_effect", arm="b")["verdict"] == "reproduced"
     row = judge(constant, {"train_loss": {}}, kind="better", arm="b")
     assert row["verdict"] == "undecided"
@@ -188,9 +191,11 @@ def test_a_constant_metric_is_decided_without_a_warning(judge) -> None:
 
 def test_on_a_log_scale_a_factor_is_compared(judge) -> None:
     metrics = {"train_loss": {"scale": "log", "smallest_effect": 0.5}}
-    arm = [value / 1000 for value in BASE]
+    arm = [
+        value / factor for value, factor in zip(BASE, [999, 1000, 1001, 1000, 1000], strict=True)
+    ]
     row = judge({"baseline": BASE, "a": arm}, metrics, kind="better", arm="a")
-    assert (row["verdict"], row["measured"]) == ("reproduced", pytest.approx(-3))
+    assert (row["verdict"], row["measured"]) == ("reproduced", pytest.approx(-3, abs=1e-3))
     assert row["reason"].startswith("train_loss 2.2 → 0.0022, paired log10 difference −3 [")
 
 

@@ -32,14 +32,22 @@ from sweeper.evidence.runs import Run
     ],
 )  # fmt: skip
 def test_r7_by_its_numbers(metrics: dict[str, float], expected: str) -> None:
-    assert diagnose(Run("a", 0, "report", "t", "done", metrics=metrics)) == expected
+    run = Run("a", 0, "report", "t", "done", metrics=metrics, loss="cross_entropy")
+    assert diagnose(run) == expected
+
+
+@pytest.mark.parametrize("loss", ["mse", "mae", ""])
+def test_r7_speaks_of_cross_entropies_alone(loss: str) -> None:
+    started = {"train_loss": 0.09, "train_accuracy": 0.1}  # where ten classes start under mse
+    assert diagnose(Run("a", 0, "report", "t", "done", metrics=started, loss=loss)) == ""
 
 
 def test_a_status_is_a_diagnosis_only_if_it_is_a_result() -> None:
     impossible = {"train_loss": 0.02, "train_accuracy": 0.1}
+    said = {"metrics": impossible, "loss": "cross_entropy"}
     assert diagnose(Run("a", 0, "report", "t", "diverged")) == "diverged"
-    assert diagnose(Run("a", 0, "report", "t", "diverged", metrics=impossible)) == "diverged;R7"
-    assert diagnose(Run("a", 0, "report", "t", "failed", metrics=impossible)) == ""
+    assert diagnose(Run("a", 0, "report", "t", "diverged", **said)) == "diverged;R7"
+    assert diagnose(Run("a", 0, "report", "t", "failed", **said)) == ""
 
 
 def test_the_bound_is_sharp() -> None:
