@@ -63,7 +63,7 @@ bench: dev  ## measure overhead, start-up and the store (benchmarks/README.md)
 	$(BIN)/python benchmarks/overhead.py
 
 schema: setup  ## renew recipes/schema.json
-	$(BIN)/python -c 'import json; from sweeper.recipe import json_schema; print(json.dumps(json_schema(), indent=1, sort_keys=True))' > recipes/schema.json
+	$(BIN)/python -c 'import json; from sweeper.recipe_file import json_schema; print(json.dumps(json_schema(), indent=1, sort_keys=True))' > recipes/schema.json
 
 readme: setup  ## write the measured table into README.md
 	$(BIN)/python docs/reproduction.py $(OUTPUTS)

@@ -12,7 +12,7 @@ from sweeper import folders
 from sweeper.errors import RequestError
 from sweeper.executors.job import Ended, Executor, Job
 from sweeper.folders import Outputs
-from sweeper.recipe import is_name_of_a_plan, load_recipe, recipe_names, recipe_order
+from sweeper.recipe_file import is_name_of_a_plan, load_recipe, recipe_names, recipe_order
 from sweeper.trial import RESULTS
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from yaml import YAMLError
 from sweeper import axes, settings
 from sweeper.errors import RequestError, nearest
 from sweeper.identity import canonical, flatten
-from sweeper.recipe import explain
+from sweeper.recipe_file import explain
 from sweeper.targets import OWN
 
 _TARGET = "._target_"

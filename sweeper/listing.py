@@ -11,7 +11,7 @@ import yaml
 from sweeper import axes as axis_models
 from sweeper.design import design
 from sweeper.errors import RequestError
-from sweeper.recipe import load_recipe, recipe_names, recipe_order
+from sweeper.recipe_file import load_recipe, recipe_names, recipe_order
 
 
 @dataclass(frozen=True)

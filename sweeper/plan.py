@@ -5,7 +5,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sweeper.recipe import Recipe, read_recipe
+from pydantic import ValidationError
+
+from sweeper.errors import RequestError
+from sweeper.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -58,4 +61,10 @@ class Plan:
 
     def read_recipe(self) -> Recipe:
         """The recipe as a typed model."""
-        return read_recipe(self.recipe, where=self.name)
+        try:
+            return Recipe.model_validate(self.recipe)
+        except ValidationError:
+            raise RequestError(
+                f"{self.name} was planned by another version of sweeper: run it again, which "
+                "keeps every trial."
+            ) from None

@@ -11,7 +11,8 @@ from sweeper.errors import RequestError, nearest
 from sweeper.identity import asked, digest, flatten, trial_id
 from sweeper.metric import ALONG_AN_AXIS, parse
 from sweeper.plan import Cell, Plan, PlannedArm
-from sweeper.recipe import BASELINE, Recipe, read_recipe, read_seeds
+from sweeper.recipe import BASELINE, Recipe, read_seeds
+from sweeper.recipe_file import read_recipe
 from sweeper.trial import Trial
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from sweeper.design import DesignedArm, arm_name, design
 from sweeper.errors import RequestError
-from sweeper.recipe import read_recipe
+from sweeper.recipe_file import read_recipe
 
 LEAST: dict[str, Any] = {"question": "?", "seeds": 1, "metrics": {"loss": {"smallest_effect": 0.1}}}
 

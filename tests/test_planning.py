@@ -12,7 +12,7 @@ from sweeper.compose import Composer, parse_overrides
 from sweeper.errors import RequestError
 from sweeper.plan import Plan
 from sweeper.planning import Request, make_request, with_winner
-from sweeper.recipe import read_recipe
+from sweeper.recipe_file import read_recipe
 
 LEAST: dict[str, Any] = {
     "question": "?",

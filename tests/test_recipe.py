@@ -10,7 +10,8 @@ import pytest
 
 from sweeper import folders
 from sweeper.errors import RequestError
-from sweeper.recipe import Recipe, json_schema, load_recipe, read_recipe, read_seeds, recipe_names
+from sweeper.recipe import Recipe, read_seeds
+from sweeper.recipe_file import json_schema, load_recipe, read_recipe, recipe_names
 
 LEAST: dict[str, Any] = {
     "question": "?",

@@ -8,7 +8,8 @@ import pytest
 from sweeper import folders
 from sweeper.compose import Composer
 from sweeper.planning import make_request
-from sweeper.recipe import Range, read_recipe
+from sweeper.recipe import Range
+from sweeper.recipe_file import read_recipe
 from sweeper.sources import result, told_metric
 from sweeper.study import Study, search_space
 from sweeper.trial import Ending

@@ -8,7 +8,7 @@ from sweeper.evidence import claims, tables
 from sweeper.evidence.runs import Run
 from sweeper.folders import Outputs
 from sweeper.plan import Plan
-from sweeper.recipe import recipe_order
+from sweeper.recipe_file import recipe_order
 from sweeper.store import Reader
 from sweeper.targets import OWN
 

@@ -15,7 +15,7 @@ from sweeper.evidence.power import (
     smallest_rank_p,
 )
 from sweeper.evidence.statistics import no_effect, paired
-from sweeper.recipe import read_recipe
+from sweeper.recipe_file import read_recipe
 
 
 def recipe_of(claims: list[dict], **more):
