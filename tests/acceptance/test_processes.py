@@ -199,6 +199,8 @@ def test_an_interrupt_lets_what_runs_end_and_the_same_command_goes_on(
     out, err = begun.communicate(timeout=20)
     assert begun.returncode == 130, err
     assert "Interrupted: what ran has ended; the same command goes on from here." in out
+    if executor == "local":  # inline, nothing is said while a trial has the process
+        assert "Interrupted: waiting for 1 running trials; once more stops them now." in out
     assert before <= done(project) <= before + 2 < 6
     assert "failed" not in project.attempts() and "crashed" not in project.attempts()
     assert len(project.table("tiny/trials.csv")) == 6

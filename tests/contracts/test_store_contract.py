@@ -312,3 +312,18 @@ def test_a_page_found_damaged_while_reading_is_named_with_the_mend(outputs: Outp
     outputs.store.write_bytes(whole[: 8 * 4096] + b"\xa5" * (len(whole) - 8 * 4096))
     with pytest.raises(RequestError, match=r"is damaged .*: move it away"), Reader(outputs) as read:
         read.statuses()
+
+
+def test_a_page_found_damaged_when_a_sweep_begins_frees_the_folder_again(outputs: Outputs) -> None:
+    trials = [Trial(f"{i:016x}", 0, {"x": "y" * 1000}) for i in range(300)]
+    with Store(outputs) as store, store.turn():
+        store.add_trials(trials)
+        for trial in trials:
+            store.start(trial.trial_id)
+    whole = outputs.store.read_bytes()
+    outputs.store.write_bytes(whole[: 8 * 4096] + b"\xa5" * (len(whole) - 8 * 4096))
+    with pytest.raises(RequestError, match=r"is damaged .*: move it away"):
+        Store(outputs)
+    outputs.store.unlink()
+    with Store(outputs) as store:  # the lock was let go
+        assert store.statuses() == {}
