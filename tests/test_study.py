@@ -31,10 +31,10 @@ def loss(values: Any) -> float:
     return float(abs(math.log10(values["optim.lr"]) + 2) + values["model.depth"] / 10)
 
 
-def go(found: Study, count: int) -> list[dict[str, Any]]:
-    """Ask and tell so often, every fifth result diverged and every seventh failed."""
+def go(found: Study, first: int, last: int) -> list[dict[str, Any]]:
+    """Ask and tell so many, each fifth diverged and each seventh failed; what was proposed."""
     proposed = []
-    for n in range(count):
+    for n in range(first, last):
         asked = found.ask()
         proposed.append(dict(asked.values))
         status = "diverged" if n % 5 == 4 else "failed" if n % 7 == 6 else "done"
@@ -45,24 +45,14 @@ def go(found: Study, count: int) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_after_replay_a_study_proposes_what_it_would_have_proposed(sampler: str) -> None:
     whole = study(sampler)
-    expected = go(whole, 25)
+    expected = go(whole, 0, 25)
     half = study(sampler)
-    assert go(half, 12) == expected[:12]
+    assert go(half, 0, 12) == expected[:12]
     again = study(sampler)
     again.replay(half.turns)
     assert again.turns == half.turns
-    rest = go_on(again, 12, 25)
+    rest = go(again, 12, 25)
     assert rest == expected[12:]
-
-
-def go_on(found: Study, first: int, last: int) -> list[dict[str, Any]]:
-    proposed = []
-    for n in range(first, last):
-        asked = found.ask()
-        proposed.append(dict(asked.values))
-        status = "diverged" if n % 5 == 4 else "failed" if n % 7 == 6 else "done"
-        found.tell(asked.number, status, math.nan if status == "diverged" else loss(asked.values))
-    return proposed
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -94,11 +84,11 @@ def test_replay_under_another_optuna_is_refused_with_the_mend() -> None:
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_two_arms_draw_apart_and_one_arm_draws_the_same(sampler: str) -> None:
     one, same, other = study(sampler), study(sampler), study(sampler, "study/other")
-    assert go(one, 5) == go(same, 5) != go(other, 5)
+    assert go(one, 0, 5) == go(same, 0, 5) != go(other, 0, 5)
 
 
 def test_proposals_lie_within_their_ranges() -> None:
-    for values in go(study("tpe"), 20):
+    for values in go(study("tpe"), 0, 20):
         assert 1e-4 <= values["optim.lr"] <= 1.0
         assert values["model.depth"] in range(1, 9) and isinstance(values["model.depth"], int)
         assert values["optim"] in ("sgd", "adam")

@@ -121,7 +121,7 @@ def processes_in(folder: Path) -> set[int]:
 
 
 def pids(project: Any, name: str = "pid") -> list[int]:
-    files = (project.folder / "outputs/trials").glob(f"*/work/{name}")
+    files = (project.folder / "outputs" / "trials").glob(str(Path("*", "work", name)))
     return [int(text) for file in files if (text := file.read_text())]
 
 
