@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
-from sweeper.errors import DoesNotApply, Pruned, RequestError
+from sweeper.errors import DoesNotApply, Preempted, Pruned, RequestError
 
 if TYPE_CHECKING:
     from sweeper.api import load, run
 
 __version__ = "0.1.0"
-__all__ = ["DoesNotApply", "Pruned", "RequestError", "__version__", "load", "run"]
+__all__ = ["DoesNotApply", "Preempted", "Pruned", "RequestError", "__version__", "load", "run"]
 
 
 def __getattr__(name: str) -> Any:

@@ -19,6 +19,14 @@ class Pruned(BaseException):
     """
 
 
+class Preempted(BaseException):
+    """Raised inside `report` once the trial's place is wanted back (SIGTERM or SIGUSR2 came).
+
+    Catch it to leave a checkpoint in `workdir`, then raise it again: the trial goes on from there
+    later. A BaseException, as Pruned is.
+    """
+
+
 def nearest(name: str, known: Iterable[str], *, what: str) -> str:
     """One sentence that names the nearest real names to a mistyped one, or all of them."""
     known = list(known)
