@@ -5,18 +5,23 @@ A source returns (x, y), split later, or (train_x, train_y, val_x, val_y). Image
 """
 
 import fcntl
+import hashlib
+import json
+import os
+import sys
+import tempfile
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 from zipfile import BadZipFile
 
-import joblib
 import numpy as np
 import PIL
+from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -157,22 +162,62 @@ def _captcha(version: str, **options: Any) -> tuple[Array, Array]:
 
 
 def _kept(make: Callable[..., tuple[Array, Array]], **options: Any) -> tuple[Array, Array]:
-    """`make(**options)`, read from the cache where there is one (as a memory map)."""
+    """`make(**options)`, read from the cache where there is one (as a memory map).
+
+    The files are arrays and nothing else: what somebody else put there is never unpickled.
+    """
     if _cache is None:
         return make(**options)
-    # joblib warns of slow hashing and of renamed functions: nothing that a user could mend.
-    with warnings.catch_warnings(action="ignore"):
-        kept = joblib.Memory(_cache, mmap_mode="r", verbose=0).cache(make)
-        if not kept.check_call_in_cache(**options):
-            with _locked(_cache):  # who waited here finds what the other process has made
-                kept(**options)
-        x, y = kept(**options)
-        return x, y
+    files = _files(_cache, make.__name__, options)
+    found = _read_kept(files)
+    if found is None:
+        with _locked(_cache):  # who waited here finds what the other process has made
+            found = _read_kept(files)
+            if found is None:
+                made = make(**options)
+                with suppress(OSError):  # a full disk costs the cache and not the trial
+                    for file, array in zip(files, made, strict=True):
+                        _write_kept(file, array)
+                found = _read_kept(files) or made
+    return found
+
+
+def _files(folder: Path, name: str, options: Mapping[str, Any]) -> tuple[Path, Path]:
+    """Where x and y are kept, named by all that they are made from, this source included."""
+    source = _checksum(sys.modules[__name__])
+    asked = json.dumps([name, source, options], sort_keys=True)
+    stem = f"{name.strip('_')}-{hashlib.sha256(asked.encode()).hexdigest()[:16]}"
+    return folder / f"{stem}-x.npy", folder / f"{stem}-y.npy"
+
+
+def _read_kept(files: tuple[Path, Path]) -> tuple[Array, Array] | None:
+    """Both arrays as they lie on disk, if both are whole; objects, which are pickles, are not."""
+    try:
+        x, y = (open_memmap(file, mode="r") for file in files)
+    except (OSError, ValueError, TypeError, OverflowError):
+        return None
+    return x, y
+
+
+def _write_kept(file: Path, array: Array) -> None:
+    """Write beside and rename: who reads without the lock sees a whole file or none."""
+    handle, beside = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    try:
+        with os.fdopen(handle, "wb") as opened:
+            np.save(opened, array, allow_pickle=False)
+        Path(beside).replace(file)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    # a link that somebody put there is not followed
+    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(handle)

@@ -43,6 +43,14 @@ class GradientNorms:
         self._readings.clear()
         return {"grad_norm_first": first, "grad_norm_last": last}
 
+    def state(self) -> list[Tensor]:
+        """The readings not yet taken: those of epochs that were not evaluated."""
+        return list(self._readings)
+
+    def load_state(self, state: list[Tensor]) -> None:
+        """Hold what was read when `state` was taken."""
+        self._readings = list(state)
+
 
 class Firing:
     """Which units of the ReLU modules were above zero for any sample seen so far.

@@ -11,8 +11,18 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from sweeper import targets
-from sweeper.errors import RequestError
-from sweeper.training import health, init, losses, optimizers, prepare, schedules, streams
+from sweeper.errors import Preempted, RequestError
+from sweeper.training import (
+    checkpoint,
+    health,
+    init,
+    losses,
+    optimizers,
+    prepare,
+    schedules,
+    streams,
+)
+from sweeper.training.checkpoint import Checkpoint, State
 from sweeper.training.evaluate import Evaluation
 from sweeper.training.prepare import Prepared
 from sweeper.training.schedules import Schedule
@@ -32,16 +42,36 @@ def train(
     """Train as `config` says and return the last value of every metric.
 
     `report` hears of epoch 0 (before training) and of each evaluated epoch; the README lists the
-    metrics. Bit for bit reproducible from `seed` on one machine with one thread. Raises what the
-    data, the model or torch raise; a loss of NaN or inf is a result, not an error.
+    metrics. Bit for bit reproducible from `seed` on one machine with one thread, also when it was
+    stopped and goes on from the checkpoint in `workdir`. Raises what the data, the model or torch
+    raise; a loss of NaN or inf is a result, not an error.
     """
-    del workdir  # offered to every task; this one leaves no files
     data = prepare.load(config["data"], seed).to(device)
     devices = [device] if device.startswith("cuda") else []
-    with torch.random.fork_rng(devices):
+    with torch.random.fork_rng(devices), checkpoint.kept(workdir, config, seed, device) as kept:
+        return _begun(config, data, seed, device, kept).until_the_end(report, kept)
+
+
+def _begun(
+    config: Mapping[str, Any], data: Prepared, seed: int, device: str, kept: Checkpoint
+) -> "_Run":
+    """The run where its checkpoint left it, or else at its start."""
+
+    def begin() -> _Run:
         model = build_model(config, data, seed).to(device)
         torch.manual_seed(streams.number(seed, "dropout"))
-        return _Run(config, model, data, seed).until_the_end(report)
+        return _Run(config, model, data, seed)
+
+    run, state = begin(), kept.read()
+    if state is None:
+        return run
+    try:
+        run.load_state(state)
+    except Exception as error:  # noqa: BLE001 - a net that was changed meanwhile raises all kinds
+        kept.refuse(error)
+        return begin()  # a state that fits in part has been loaded in part
+    checkpoint.log(f"training goes on after epoch {state['progress']['epochs']}.")
+    return run
 
 
 def build_model(config: Mapping[str, Any], data: Prepared, seed: int) -> nn.Module:
@@ -63,7 +93,7 @@ def build_model(config: Mapping[str, Any], data: Prepared, seed: int) -> nn.Modu
 
 @dataclass
 class _Progress:
-    """Where training stands, and the last value of each metric."""
+    """Where training stands, the last value of each metric, and all that was reported."""
 
     epochs: int = 0
     steps: int = 0
@@ -71,6 +101,7 @@ class _Progress:
     first_loss: float = math.nan
     last: dict[str, float] = field(default_factory=dict)
     train_losses: list[float] = field(default_factory=list)
+    points: list[tuple[int, dict[str, float]]] = field(default_factory=list)
 
     def diverge(self) -> None:
         if self.diverged_step is None:
@@ -99,21 +130,59 @@ class _Run:
         self._gradients = health.GradientNorms(model, len(self._batches))
         self._at = _Progress()
 
-    def until_the_end(self, report: Report) -> dict[str, float]:
-        self._at.last = self._evaluation.read(self._model)
-        self._at.first_loss = self._at.last["train_loss"]
-        report(0, **self._at.last)
+    def until_the_end(self, report: Report, kept: Checkpoint) -> dict[str, float]:
+        for step, metrics in self._at.points:
+            report(step, **metrics)  # the curve of an attempt is what that attempt reports
+        if not self._at.points:
+            self._at.last = self._evaluation.read(self._model)
+            self._at.first_loss = self._at.last["train_loss"]
+            self._tell(report, kept)
         every, epochs = self._axes["evaluate_every"], self._axes["epochs"]
-        for epoch in range(1, epochs + 1):
+        while self._at.epochs < epochs and not self._must_stop():
+            kept.write_if_due(self.state)
             running = self._epoch()
             if self._must_stop():
                 break
-            self._at.epochs = epoch
-            if epoch % every == 0 or epoch == epochs:
-                self._evaluate(epoch, running, report)
-            if self._must_stop():
-                break
+            self._at.epochs += 1
+            if self._at.epochs % every == 0 or self._at.epochs == epochs:
+                self._evaluate(running)
+                self._tell(report, kept)
         return self._ending()
+
+    def _tell(self, report: Report, kept: Checkpoint) -> None:
+        """Report where training stands; whoever stops it here has all of the epoch kept."""
+        self._at.points.append((self._at.epochs, self._at.last))
+        try:
+            report(self._at.epochs, **self._at.last)
+        except Preempted:
+            kept.write(self.state())
+            raise
+
+    def state(self) -> State:
+        """All that the rest of the run depends on, between two epochs."""
+        return {
+            "model": self._model.state_dict(),
+            # A state dict leaves out the buffers that its module does not want in a file.
+            "buffers": dict(self._model.named_buffers()),
+            "optimizer": self._optimizer.state_dict(),
+            "schedule": self._schedule.state(),
+            "gradients": self._gradients.state(),
+            "progress": vars(self._at),
+            "order": self._order.get_state(),
+            "random": _random_state(self._data.train_x.device),
+        }
+
+    def load_state(self, state: State) -> None:
+        """Stand where `state` was taken. What raises leaves the run unusable."""
+        self._model.load_state_dict(state["model"])
+        for name, buffer in self._model.named_buffers():
+            buffer.copy_(state["buffers"][name])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._schedule.load_state(state["schedule"])
+        self._gradients.load_state(state["gradients"])
+        self._at = _Progress(**state["progress"])
+        self._order.set_state(state["order"])
+        _set_random_state(self._data.train_x.device, state["random"])
 
     def _epoch(self) -> float:
         """Every sample once, in a fresh order; the mean loss of its batches, as training saw it."""
@@ -152,7 +221,7 @@ class _Run:
         if self._axes["clip_value"] is not None:
             nn.utils.clip_grad_value_(self._model.parameters(), self._axes["clip_value"])
 
-    def _evaluate(self, epoch: int, running: float, report: Report) -> None:
+    def _evaluate(self, running: float) -> None:
         metrics = {
             **self._evaluation.read(self._model),
             "running_loss": running,
@@ -164,7 +233,6 @@ class _Run:
         self._schedule.observe(metrics)
         if not math.isfinite(metrics["train_loss"]):
             self._at.diverge()
-        report(epoch, **metrics)
 
     def _must_stop(self) -> bool:
         return self._at.diverged_step is not None and self._axes["stop_when_diverged"]
@@ -198,3 +266,15 @@ def _batch_bounds(samples: int, size: int, model: nn.Module) -> list[tuple[int, 
     if has_norm and len(bounds) > 1 and size > 1 and samples % size == 1:
         bounds.pop()
     return bounds
+
+
+def _random_state(device: torch.device) -> dict[str, Tensor]:
+    """Of torch's global generators: dropout draws from that of the device it runs on."""
+    state = {"cpu": torch.get_rng_state()}
+    return state | {"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else state
+
+
+def _set_random_state(device: torch.device, state: Mapping[str, Tensor]) -> None:
+    torch.set_rng_state(state["cpu"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"], device)

@@ -22,6 +22,15 @@ class Schedule:
         if self._plateau:
             self._plateau.observe(losses)
 
+    def state(self) -> dict[str, float]:
+        """What was learnt from the losses so far: all that is more than a function of the step."""
+        return self._plateau.state() if self._plateau else {}
+
+    def load_state(self, state: Mapping[str, float]) -> None:
+        """Stand where `state` was taken."""
+        if self._plateau:
+            self._plateau.load_state(state)
+
 
 class Plateau:
     """Multiply by `factor` once the watched loss has not fallen by `threshold` (a share of the
@@ -42,6 +51,13 @@ class Plateau:
         if self._waited >= self._patience:
             self.share *= self._factor
             self._waited = 0
+
+    def state(self) -> dict[str, float]:
+        return {"best": self._best, "waited": self._waited, "share": self.share}
+
+    def load_state(self, state: Mapping[str, float]) -> None:
+        self._best, self._waited = state["best"], int(state["waited"])
+        self.share = state["share"]
 
 
 def build(schedule: Mapping[str, Any], *, lr: float, steps_per_epoch: int, epochs: int) -> Schedule:

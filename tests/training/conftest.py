@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
 import torch
+from attempts import attempt
 
 from sweeper import axes
-from sweeper.training import data, loop
+from sweeper.training import checkpoint, data, loop
 from sweeper.trial import Config
 
 torch.set_num_threads(1)  # as an executor does: a sum's order depends on it
@@ -65,3 +67,29 @@ def run(tmp_path: Path) -> Callable[..., Run]:
         return Run(metrics, curve)
 
     return train
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Callable[[Any], Any]:
+    """The undisturbed run, which every other one is held against."""
+    return lambda config: attempt(config, tmp_path / "undisturbed")
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The clock of the checkpoints, which stands still unless it is moved."""
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(checkpoint, "monotonic", lambda: clock.now)
+    return clock
+
+
+@pytest.fixture
+def slow_epochs(monkeypatch: pytest.MonkeyPatch, clock: SimpleNamespace) -> None:
+    """Each epoch takes 25 seconds by that clock."""
+    epoch = loop._Run._epoch
+
+    def slow(run: Any) -> float:
+        clock.now += 25
+        return epoch(run)
+
+    monkeypatch.setattr(loop._Run, "_epoch", slow)

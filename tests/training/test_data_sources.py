@@ -1,6 +1,7 @@
 """Sources return arrays, or say which file is at fault."""
 
 import multiprocessing
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,60 @@ def test_a_pool_is_the_same_from_the_cache_and_without(cache: Path) -> None:
     for kept in (first, again):
         assert np.array_equal(kept[0], fresh[0])
         assert np.array_equal(kept[1], fresh[1])
+
+
+class Bomb:
+    """Unpickled, it would make a file."""
+
+    def __init__(self, canary: Path) -> None:
+        self.canary = canary
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.canary,)
+
+
+@pytest.mark.parametrize("how", ["pickle", "array_of_objects", "torn", "empty", "archive"])
+def test_what_was_planted_in_the_cache_is_made_anew_and_never_unpickled(
+    cache: Path, tmp_path: Path, how: str
+) -> None:
+    pixels = np.array(data.captcha(**CAPTCHA)[0])
+    canary = tmp_path / "canary"
+    bomb = np.array([Bomb(canary)], dtype=object)
+    for file in cache.glob("captcha-*.npy"):
+        whole = file.read_bytes()
+        if how == "pickle":
+            file.write_bytes(pickle.dumps(Bomb(canary)))
+        elif how == "array_of_objects":
+            np.save(file, bomb, allow_pickle=True)
+        elif how == "archive":
+            with file.open("wb") as opened:
+                np.savez(opened, x=bomb)
+        else:
+            file.write_bytes(whole[: len(whole) // 2] if how == "torn" else b"")
+    again = data.captcha(**CAPTCHA)[0]
+    assert np.array_equal(again, pixels)
+    assert isinstance(again, np.memmap)
+    assert not canary.exists()
+
+
+def test_a_lock_that_leads_elsewhere_is_not_followed(cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("kept")
+    cache.mkdir(parents=True, exist_ok=True)
+    (cache / ".lock").symlink_to(tmp_path / "precious")
+    with pytest.raises(OSError, match="symbolic links"):
+        data.captcha(**{**CAPTCHA, "seed": 99})
+    assert (tmp_path / "precious").read_text() == "kept"
+
+
+def test_a_full_disk_costs_the_cache_and_not_the_trial(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(np, "save", full)
+    assert len(data.captcha(**{**CAPTCHA, "seed": 98})[1]) == CAPTCHA["images"]
+    assert [file.name for file in cache.iterdir()] == [".lock"]
 
 
 def test_labels_of_a_pool_are_its_characters() -> None:
