@@ -1,6 +1,8 @@
 """Where things lie: our own conf and recipes, the user's, and everything under outputs."""
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +26,28 @@ def search(name: str, added: Iterable[str | Path]) -> list[Path]:
     return [*folders, _own(name)]
 
 
+@contextmanager
+def private() -> Iterator[None]:
+    """Whatever is made within is for its owner alone: folders 0700, files 0600.
+
+    The umask is the process's: the only thing that also binds SQLite, joblib and the user's code.
+    """
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def new_file(path: Path, flags: int) -> int:
+    """Open a file of ours for writing, made if it is not there; a link that lies there is refused.
+
+    Results may lie in a folder that came from somewhere else: a link in it would lead out of it.
+    """
+    mode = flags if flags & os.O_RDWR else flags | os.O_WRONLY
+    return os.open(path, mode | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+
+
 @dataclass(frozen=True)
 class Outputs:
     """Every path under the folder of results, in one place."""
@@ -39,6 +63,10 @@ class Outputs:
         return self.root / "sweeper.lock"
 
     @property
+    def log(self) -> Path:
+        return self.root / "sweeper.log"
+
+    @property
     def cache(self) -> Path:
         return self.root / "cache"
 
@@ -47,6 +75,12 @@ class Outputs:
         return self.root / "reproduction.csv"
 
     def recipe(self, name: str) -> Path:
+        """A plan's folder. Raises RequestError where a foreign store would lead out of ours."""
+        if Path(name).name != name or name in ("", "..") or "\0" in name:
+            raise RequestError(
+                f"{self.store} names a plan {name!r}, which no version of sweeper writes: use a "
+                "store of your own, with --outputs DIR."
+            )
         return self.root / name
 
     def trial(self, trial_id: str) -> Path:

@@ -2,35 +2,44 @@
 
 import json
 import os
+import re
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-# A spreadsheet runs a cell that starts so as a formula (OWASP, CSV injection).
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+from sweeper.errors import writing
+
+# A spreadsheet runs a cell that starts so as a formula (OWASP, CSV injection), also behind blanks
+# or signs that it drops, and also in full width. An apostrophe before it makes it a text. What
+# starts so behind apostrophes of its own gets one more, so that reading may take one away.
+_FORMULA = re.compile(r"'*[\s\x00-\x20\x7f-\xa0\u200b-\u200f\u2060\ufeff]*[=+\-@＝＋－＠−﹢﹣﹦]")
+_BLANK = ("\t", "\r", "\n")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
     """Write the table beside `path` and rename it: a reader sees the old file or the new one."""
     text = as_csv(table)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(text.encode("utf-8", "backslashreplace"))  # half a character, say
+            Path(temporary).replace(path)
+        except BaseException:
+            with suppress(OSError):
+                Path(temporary).unlink()
+            raise
 
 
-def _umask() -> int:
-    """mkstemp makes files for the owner alone; a table is for whoever reads the folder."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def read_csv(path: Path) -> pd.DataFrame:
+    """A table that `write_csv` wrote, as the texts that went in."""
+    found = pd.read_csv(path, dtype=str, keep_default_na=False)
+    return found.rename(columns=_unescaped).map(_unescaped)
 
 
 def as_csv(table: pd.DataFrame) -> str:
@@ -69,8 +78,21 @@ def cell(value: Any) -> str:
 
 
 def _text(text: str) -> str:
-    if text.startswith(FORMULA):
-        text = "'" + text
+    text = _escaped(text)
     if any(c in text for c in ',"\n\r'):
         return '"' + text.replace('"', '""') + '"'
     return text
+
+
+def _escaped(text: str) -> str:
+    """A text that is a formula begins with an apostrophe; -1.5 is a number, whoever wrote it."""
+    return f"'{text}" if _is_formula(text) else text
+
+
+def _unescaped(text: str) -> str:
+    return text[1:] if text.startswith("'") and _is_formula(text) else text
+
+
+def _is_formula(text: str) -> bool:
+    bare = text.lstrip("'")
+    return bare.startswith(_BLANK) or bool(_FORMULA.match(text) and not _NUMBER.fullmatch(text))
