@@ -1,7 +1,14 @@
 """What can go wrong between a user's request and the first trial, each with its mend."""
 
-from collections.abc import Iterable
+import errno
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
+
+_LONGEST = 1_600
+_ORDERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class RequestError(Exception):
@@ -25,6 +32,32 @@ class Preempted(BaseException):
     Catch it to leave a checkpoint in `workdir`, then raise it again: the trial goes on from there
     later. A BaseException, as Pruned is.
     """
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What keeps us from writing a file or folder, as one message with the mend."""
+    try:
+        yield
+    except OSError as error:
+        mend = "make room" if is_full(error) else "mend that"
+        raise RequestError(
+            f"cannot write {path} ({error.strerror or error}): {mend}, or go on in a copy of the "
+            "results on another disk, with --outputs DIR; nothing that was recorded is lost."
+        ) from error
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether a disk had no more room, or the user's share of it was used up."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def legible(message: str) -> str:
+    """A message for a terminal: what it would obey is spelt out, much is cut in the middle."""
+    spelt = _ORDERS.sub(lambda found: repr(found[0])[1:-1], message)
+    if len(spelt) <= _LONGEST:
+        return spelt
+    return f"{spelt[: _LONGEST * 3 // 4]} … {spelt[-_LONGEST // 4 :]}"
 
 
 def nearest(name: str, known: Iterable[str], *, what: str) -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from sweeper.folders import Outputs
-from sweeper.store import _explained, decode_curve, encode_curve
+from sweeper.records import decode_curve, encode_curve
+from sweeper.store_file import explained
 
 
 @pytest.mark.parametrize(
@@ -47,11 +48,13 @@ def test_a_curve_of_ten_thousand_points_is_one_small_value() -> None:
         ("SQLITE_CANTOPEN", "choose another folder with --outputs DIR"),
         ("SQLITE_NOTADB", "is damaged or no store of sweeper"),
         ("SQLITE_CORRUPT_VTAB", "move it away (its CSV tables stay)"),
-        ("SQLITE_BUSY", "answered: what happened"),
+        ("SQLITE_BUSY", "another program keeps"),
+        ("SQLITE_IOERR_FSYNC", "failed (what happened, SQLITE_IOERR_FSYNC): mend it and run the same command again"),
+        ("SQLITE_INTERRUPT", "answered: what happened"),
     ],
 )  # fmt: skip
 def test_what_went_wrong_is_said_with_the_place_and_the_mend(name: str, says: str) -> None:
     error = sqlite3.OperationalError("what happened")
     error.sqlite_errorname = name
-    said = _explained(Outputs(Path("results")), error)
+    said = explained(Outputs(Path("results")), error)
     assert says in said and "results/sweeper.sqlite" in said

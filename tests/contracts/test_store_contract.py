@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ import pytest
 from sweeper.errors import RequestError
 from sweeper.folders import Outputs
 from sweeper.plan import Cell, Plan, PlannedArm
-from sweeper.store import Reader, Store
+from sweeper.records import Reader
+from sweeper.store import Store
 from sweeper.trial import Ending, Trial
 
 TRIAL = Trial("0123456789abcdef", 3, {"optim": {"lr": 0.1}})
@@ -55,6 +57,41 @@ def test_an_ending_is_read_back_as_it_was_written(store: Store) -> None:
         assert [a.trial_id for a in reader.answers([TRIAL.trial_id, OTHER.trial_id])] == [
             TRIAL.trial_id
         ]
+
+
+def test_what_an_answer_ran_with_is_read_back(store: Store) -> None:
+    ran = replace(DONE, sources={"net.py": "0a"}, data={"photos": "0b"})
+    with store.turn():
+        for trial, ending in ((TRIAL, ran), (OTHER, DONE)):
+            store.end(trial.trial_id, store.start(trial.trial_id), "cpu", ending, again=False)
+        store.keep(TRIAL.trial_id, 1, "0c")
+    with Reader(store.outputs) as reader:
+        found = {p.trial_id: p for p in reader.provenances()}
+        assert found[OTHER.trial_id].fingerprint is None
+        first = found[TRIAL.trial_id]
+        assert (first.attempt, first.kept, first.versions) == (1, "0c", '{"python": "3.11"}')
+        content = reader.content(first.fingerprint or "")
+        assert content == {"sources": {"net.py": "0a"}, "data": {"photos": "0b"}}
+
+
+def test_a_turn_that_failed_writes_its_fingerprint_again(store: Store) -> None:
+    ran = replace(DONE, sources={"net.py": "0a"})
+    with pytest.raises(ZeroDivisionError), store.turn():
+        store.end(TRIAL.trial_id, store.start(TRIAL.trial_id), "cpu", ran, again=False)
+        raise ZeroDivisionError
+    with store.turn():
+        store.end(TRIAL.trial_id, store.start(TRIAL.trial_id), "cpu", ran, again=False)
+    (found,) = store.provenances()
+    assert store.content(found.fingerprint or "")["sources"] == {"net.py": "0a"}
+
+
+def test_a_search_set_aside_twice_keeps_all_its_turns(store: Store) -> None:
+    for number in (1, 2):
+        with store.turn():
+            store.add_turn("study", 0, {"ask": number})
+            store.set_aside("study")
+    assert store.turns("study") == []
+    assert [store.turns(f"study before {n}") for n in (1, 2)] == [[{"ask": 1}], [{"ask": 2}]]
 
 
 def test_nothing_of_a_turn_counts_before_its_end(store: Store) -> None:
@@ -190,8 +227,8 @@ def test_a_second_writer_is_refused_and_told_who_writes(store: Store) -> None:
     assert f"another sweep (process {os.getpid()}) is writing to {store.outputs.root}" in str(
         refused.value
     )
-    assert "wait for it, stop it, or choose another folder with --outputs DIR." in str(
-        refused.value
+    assert str(refused.value).endswith(
+        "wait for it, stop it (`sweeper cancel`), or choose another folder with --outputs DIR."
     )
 
 
