@@ -25,3 +25,5 @@ class Run:
     error: str = ""
     loss: str = ""  # what was minimised, where the built-in task says so
     axes: Mapping[str, Any] = field(default_factory=dict)  # what a search proposed
+    # Versions by library, and a digest for each file of the user's, by path.
+    ran_with: Mapping[str, str] = field(default_factory=dict)

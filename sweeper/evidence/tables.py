@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sweeper.evidence import mixture
 from sweeper.evidence.arms import arms_table
 from sweeper.evidence.claims import claims_table, frame
 from sweeper.evidence.csvfile import write_csv as write_csv
@@ -27,7 +28,7 @@ BEFORE_METRICS = (
 AFTER_METRICS = ("diagnosis", "error")
 BEFORE_CURVES = ("recipe", "arm", "seed", "trial_id", "step")
 MOST_POINTS = 1000
-NUMBERS = frozenset({"documented", "measured", "ci_low", "ci_high", "n"})
+NUMBERS = frozenset({"measured", "ci_low", "ci_high", "n"})
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Tables:
     arms: pd.DataFrame
     claims: pd.DataFrame
     curves: pd.DataFrame
+    notices: tuple[str, ...] = ()  # what the reader of these tables must know besides
 
 
 def build(plan: Plan, runs: Sequence[Run]) -> Tables:
@@ -47,16 +49,20 @@ def build(plan: Plan, runs: Sequence[Run]) -> Tables:
     return Tables(
         trials_table(plan, runs),
         arms_table(plan.name, evidence.grid, evidence.families),
-        claims_table(evidence),
+        _with_mixture(claims_table(evidence), runs),
         curves_table(plan, runs),
+        mixture.notices(runs),
     )
+
+
+def _with_mixture(claims: pd.DataFrame, runs: Sequence[Run]) -> pd.DataFrame:
+    return claims.assign(reason=[mixture.reason(reason, runs) for reason in claims["reason"]])
 
 
 def write(tables: Tables, folder: Path) -> None:
     """Write each table to `<name>.csv` in the folder, which is made if it is not there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for field in fields(tables):
-        write_csv(getattr(tables, field.name), folder / f"{field.name}.csv")
+    for name in ("trials", "arms", "claims", "curves"):
+        write_csv(getattr(tables, name), folder / f"{name}.csv")
 
 
 def reproduction(claim_frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
@@ -69,11 +75,9 @@ def reproduction(claim_frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _unread(column: str, cell: Any) -> Any:
-    """A cell of a CSV file as it was before; an apostrophe that escapes a formula stays."""
+    """A cell of a CSV file as it was before."""
     if column not in NUMBERS or not isinstance(cell, str):
         return cell
-    if column == "documented" and not cell.startswith("-"):
-        return cell  # the figure of a document, most often words
     return float(cell) if cell else None
 
 
@@ -104,7 +108,11 @@ def trials_table(plan: Plan, runs: Sequence[Run]) -> pd.DataFrame:
         table[_free(name, "metric", BEFORE_METRICS + AFTER_METRICS)] = _floats(values)
     table["diagnosis"] = _objects([diagnose(run) for run in runs])
     table["error"] = _objects([run.error for run in runs])
-    return pd.DataFrame(table | _axes(plan, runs, tuple(table)))
+    table |= _axes(plan, runs, tuple(table))
+    taken = tuple(table)
+    for name, column in mixture.columns(runs).items():
+        table[_free(name, "ran with", taken)] = _objects(column)
+    return pd.DataFrame(table)
 
 
 def _epochs(run: Run) -> float | None:
@@ -120,7 +128,7 @@ def _axes(plan: Plan, runs: Sequence[Run], taken: tuple[str, ...]) -> dict[str, 
     names = dict.fromkeys(chain.from_iterable(named))
     cells = {arm: _axis_cells(planned.axes) for arm, planned in arms.items()}
     rows = [cells[run.arm] | _axis_cells(run.axes) if run.axes else cells[run.arm] for run in runs]
-    return {_free(axis, "axis", taken): _objects([row.get(axis) for row in rows]) for axis in names}
+    return {_free(axis, "axis", taken): plain([row.get(axis) for row in rows]) for axis in names}
 
 
 def _axis_cells(axes: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,6 +188,20 @@ def _metric_names(
 def _free(name: str, kind: str, taken: tuple[str, ...]) -> str:
     """The name as a column; a user's metric `status` must not hide ours."""
     return f"{name} ({kind})" if name in taken else name
+
+
+def plain(values: Sequence[Any]) -> Any:
+    """A column of one type, which Parquet takes too: switches, numbers, or else texts."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {bool}:
+        return pd.array(list(values), dtype="boolean")
+    if kinds and kinds <= {int, float}:
+        return _whole(values) if kinds == {int} else _floats(values)
+    return _objects([None if value is None else _as_text(value) for value in values])
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else repr(value)
 
 
 def _objects(values: Sequence[Any]) -> "np.typing.NDArray[np.object_]":

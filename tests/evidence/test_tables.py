@@ -1,12 +1,19 @@
 """The four files, their columns, their order and their bytes."""
 
+import csv
+import re
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from sweeper.evidence.csvfile import as_csv, write_csv
+from sweeper.errors import RequestError
+from sweeper.evidence.csvfile import as_csv, read_csv, write_csv
 from sweeper.evidence.runs import Run
 from sweeper.evidence.tables import build, reproduction, write
 from sweeper.plan import Cell
@@ -111,7 +118,10 @@ def test_a_plan_without_a_single_run_has_all_its_rows(study) -> None:
         ("=1+1", "'=1+1"), ("+a", "'+a"), ("-a", "'-a"), ("@a", "'@a"), ("\ta", "'\ta"),
         ("\ra", '"\'\ra"'), ("=a,b", "\"'=a,b\""), ('say "x"', '"say ""x"""'), ("a\nb", '"a\nb"'),
         (-1.5, "-1.5"), (-3, "-3"), (True, "true"), (None, ""), (float("nan"), ""),
-        (float("-inf"), "-inf"), (1e-300, "1e-300"), ("a = b", "a = b"),
+        (float("-inf"), "-inf"), (1e-300, "1e-300"), ("a = b", "a = b"), ("-1.5", "-1.5"),
+        ("+1e-3", "+1e-3"), ("-1+1", "'-1+1"), (" =1", "' =1"), ("\ufeff=1", "'\ufeff=1"),
+        ("\u3000＝1", "'\u3000＝1"), ("－1", "'－1"), ("＠a", "'＠a"), ("\x00=1", "'\x00=1"),
+        ("'=1", "''=1"), ("'quoted'", "'quoted'"), ("\na", '"\'\na"'), ("- item", "'- item"),
     ],
 )  # fmt: skip
 def test_a_cell_a_spreadsheet_would_run_is_escaped(value, written) -> None:
@@ -139,7 +149,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
         raise OSError("disk full")
 
     monkeypatch.setattr("pathlib.Path.replace", full)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(RequestError, match=r"cannot write .*t\.csv \(disk full\): mend that, or"):
         write_csv(pd.DataFrame({"a": [1]}), path)
     assert [p.name for p in tmp_path.iterdir()] == ["t.csv"]
     assert path.read_text() == "old"
@@ -148,7 +158,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
 def test_the_reproduction_is_every_claim_built_or_read_back(study, tmp_path) -> None:
     claims = build(*study).claims
     write_csv(claims, tmp_path / "claims.csv")
-    read = pd.read_csv(tmp_path / "claims.csv", dtype=str, keep_default_na=False)
+    read = read_csv(tmp_path / "claims.csv")
     assert as_csv(reproduction([claims, claims])) == as_csv(reproduction([read, claims]))
     assert as_csv(reproduction([read])) == as_csv(claims)
     assert ",-0.5," in as_csv(claims) and ",'-1 is not run," in as_csv(claims)
@@ -158,3 +168,20 @@ def test_the_reproduction_is_every_claim_built_or_read_back(study, tmp_path) -> 
 def test_epochs_that_are_not_whole_stay_as_reported(make_study) -> None:
     plan, runs = make_study({"baseline": [{"metrics": {"train_loss": 1.0, "epochs": 2.5}}]})
     assert build(plan, runs).trials.loc[0, "epochs"] == 2.5
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8"), max_size=8), min_size=2, max_size=2))
+def test_any_text_is_read_back_as_it_was_and_is_no_formula(texts: list[str]) -> None:
+    header, value = texts
+    table = pd.DataFrame({"first": ["1"], f"_{header}": [value]})
+    with TemporaryDirectory() as folder:
+        write_csv(table, Path(folder) / "t.csv")
+        again = read_csv(Path(folder) / "t.csv")
+        with (Path(folder) / "t.csv").open(newline="", encoding="utf-8") as file:
+            cells = [cell for row in csv.reader(file) for cell in row]
+    assert again.to_dict("list") == table.to_dict("list")
+    for cell in cells:
+        bare = cell.lstrip("\ufeff\u200b" + "".join(map(chr, range(33)))).lstrip()
+        assert not bare.startswith(tuple("=+-@＝＋－＠\t\r\n")) or re.fullmatch(
+            r"[-+]?[\d.e+-]+", bare
+        )
