@@ -9,31 +9,70 @@ import socket
 import sys
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from sweeper.errors import Pruned
+from sweeper.errors import Preempted, Pruned
+from sweeper.executors import memory
 from sweeper.executors.job import Job
+from sweeper.executors.log import log_to
 from sweeper.executors.perform import perform
 
 F_SETSIG = getattr(fcntl, "F_SETSIG", 10)  # Linux; Python's fcntl names it from 3.13 on
 
 
-def main(lifeline: Connection, channel: Connection, data: bytes, device: str, visible: str) -> None:
+# Who wants the trial's place back says so with one of these (NCCL keeps USR1 for itself).
+TOLD_BY = {signal.SIGTERM, signal.SIGUSR2}
+
+
+@dataclass(frozen=True)
+class Ends:
+    """The child's ends of what ties it to its orchestrator."""
+
+    lifeline: Connection  # closes when the orchestrator dies
+    channel: Connection  # answers go out; a byte in means: pruned
+    wakeup: Connection  # the interpreter writes the number of each signal that comes
+
+
+def main(ends: Ends, data: bytes, device: str, visible: str) -> None:
     """The child's life: its own group, the dead man's switch, its log, the trial, the answer."""
     os.setsid()
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    _die_with(lifeline.fileno())
+    _die_with(ends.lifeline.fileno())
+    answers = Answers(ends.channel)
+    _listen_for_signals(ends.wakeup.fileno(), answers)
     job = Job.from_bytes(data)
     os.environ["CUDA_VISIBLE_DEVICES"] = visible  # before CUDA starts: later has no effect
     if not job.is_check:
-        _log_to(Path(job.folder) / f"log-{job.attempt}.txt")
-    answers = Answers(channel)
+        log_to(Path(job.folder) / f"log-{job.attempt}.txt")
+    if job.memory_mib:
+        memory.limit(job.memory_mib)
     ending, mend = perform(job, device, answers.report)
     sys.stdout.flush()
     sys.stderr.flush()
     answers.last({"ending": vars(ending), "mend": mend})
+
+
+def _listen_for_signals(wakeup: int, answers: "Answers") -> None:
+    """Let the next report tell the trial to stop; note the signal even while Python cannot run."""
+    os.set_blocking(wakeup, False)
+    signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+    for number in TOLD_BY:
+        signal.signal(number, answers.preempt)
+    block = partial(signal.pthread_sigmask, signal.SIG_BLOCK, TOLD_BY)
+    unblock = partial(signal.pthread_sigmask, signal.SIG_UNBLOCK, TOLD_BY)
+    os.register_at_fork(before=block, after_in_parent=unblock, after_in_child=_forget_signals)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, TOLD_BY | {signal.SIGINT})
+
+
+def _forget_signals() -> None:
+    """The user's own processes end at SIGTERM as ever: a pool is ended so."""
+    signal.set_wakeup_fd(-1)
+    for number in TOLD_BY:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, TOLD_BY)
 
 
 def _die_with(lifeline: int) -> None:
@@ -57,19 +96,6 @@ def _watch(lifeline: int) -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-def _log_to(path: Path) -> None:
-    """Standard output and error go to the trial's log, line by line, also from grandchildren."""
-    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    os.close(log)
-    # Whatever a trial prints (half a character, say) is no reason to end it.
-    sys.stdout, sys.stderr = (
-        os.fdopen(number, "w", buffering=1, closefd=False, errors="backslashreplace")
-        for number in (1, 2)
-    )
-
-
 class Answers:
     """Lines of JSON to the orchestrator. `report` never waits: what the pipe refuses is kept."""
 
@@ -77,12 +103,19 @@ class Answers:
         # Our end alone must not wait: with O_NONBLOCK the orchestrator's would not either.
         self._socket = socket.socket(fileno=os.dup(channel.fileno()))
         self._kept = bytearray()
+        self._is_preempted = False
+
+    def preempt(self, *_: object) -> None:
+        """The handler of the signals that want the place back."""
+        self._is_preempted = True
 
     def report(self, step: float, metrics: Mapping[str, float]) -> None:
         self._write({"step": step, "metrics": dict(metrics)})
         self._send(socket.MSG_DONTWAIT)
         if self._is_pruned():
             raise Pruned
+        if self._is_preempted:
+            raise Preempted
 
     def last(self, answer: Mapping[str, Any]) -> None:
         """The final line; this one waits until all has gone out."""

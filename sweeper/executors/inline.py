@@ -5,9 +5,10 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 
-from sweeper.errors import Pruned
+from sweeper.errors import Preempted, Pruned
 from sweeper.executors.job import Ended, Job, Judge, Reported
 from sweeper.executors.perform import Curve, perform
+from sweeper.fingerprint import imported
 
 # What ends within this time shares one commit of the store.
 _SHARED_S = 0.05
@@ -21,8 +22,10 @@ class InlineExecutor:
     slots = 1
 
     def __init__(self, device: str = "cpu") -> None:
+        imported.look_back()
         self._device = device
         self._waiting: deque[Job] = deque()
+        self._is_preempted = False
         self._took_s = _SHARED_S  # the last trial; only short ones are taken many at a time
 
     def room(self) -> int:
@@ -51,11 +54,16 @@ class InlineExecutor:
             curve.add(step, metrics)
             if is_pruned:
                 raise Pruned
+            if self._is_preempted:
+                raise Preempted
             is_pruned = judge(Reported(job.trial_id, job.attempt, step, metrics))
 
         ending, mend = perform(job, self._device, report)
         self._took_s = ending.duration_s
         return Ended(job, self._device, replace(ending, curve=curve.columns), mend)
+
+    def preempt(self) -> None:
+        self._is_preempted = True
 
     def close(self) -> None:
         self._waiting.clear()

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from sweeper.trial import Ending
@@ -20,6 +20,10 @@ class Job:
     cache: str
     allowed: Sequence[str] = ()
     timeout_s: float | None = None
+    memory_mib: int | None = None
+    alone: bool = False  # beside others on its device it ran out of memory: now it has it whole
+    data: Mapping[str, str] = field(default_factory=dict)  # digests of the files it will read
+    work: str = "work"  # the name of the user's part of the folder
 
     @property
     def is_check(self) -> bool:
@@ -59,7 +63,9 @@ Judge = Callable[[Reported], bool]
 class Executor(Protocol):
     """Where trials run."""
 
-    slots: int
+    @property
+    def slots(self) -> int:
+        """How many trials run at once."""
 
     def room(self) -> int:
         """How many more jobs may be started now."""
@@ -74,7 +80,15 @@ class Executor(Protocol):
         """The attempts that ended since; waits for the first, but no longer than a second.
 
         `judge` is called for each reported point, in the caller's thread; where it says True the
-        attempt's next `report` raises Pruned.
+        attempt's next `report` raises Pruned. An attempt that was given up as lost may end a
+        second time, if it comes back.
+        """
+
+    def preempt(self) -> None:
+        """Have all that runs leave a checkpoint and end; called in a signal's handler.
+
+        The next `report` of an attempt raises Preempted; what has not ended when the grace is
+        over is killed.
         """
 
     def close(self) -> None:

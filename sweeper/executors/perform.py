@@ -2,12 +2,13 @@
 
 import json
 import math
+import os
 import platform
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from inspect import Parameter, signature
 from pathlib import Path
@@ -15,8 +16,12 @@ from typing import Any
 
 from sweeper import __version__, targets
 from sweeper.axes import DATA_AXES
-from sweeper.errors import DoesNotApply, Pruned, RequestError
+from sweeper.errors import DoesNotApply, Preempted, Pruned, RequestError, is_full, writing
+from sweeper.executors import workdir
 from sweeper.executors.job import Job
+from sweeper.fingerprint import calls_user_code, imported
+from sweeper.folders import new_file, private
+from sweeper.masking import masked
 from sweeper.trial import Config, Ending
 
 Report = Callable[[float, Mapping[str, float]], None]
@@ -57,6 +62,7 @@ class Curve:
         return found
 
 
+@private()
 def perform(job: Job, device: str, report: Report) -> tuple[Ending, str]:
     """Run the attempt (or the check); returns its ending, and the mend if the request was wrong.
 
@@ -64,6 +70,9 @@ def perform(job: Job, device: str, report: Report) -> tuple[Ending, str]:
     """
     started = time.perf_counter()
     status, metrics, error, mend = "done", dict[str, float](), "", ""
+    is_the_users = calls_user_code(job.config)
+    if is_the_users:
+        imported.begin()
     try:
         _let_import_from_here()
         targets.allow(job.allowed)
@@ -74,6 +83,8 @@ def perform(job: Job, device: str, report: Report) -> tuple[Ending, str]:
             status = _done_or_diverged(metrics)
     except Pruned:
         status = "pruned"
+    except Preempted:
+        status, error = "preempted", "told to stop before it had ended"
     except DoesNotApply as reason:
         status, error = "skipped", str(reason)
     except RequestError as reason:
@@ -82,9 +93,16 @@ def perform(job: Job, device: str, report: Report) -> tuple[Ending, str]:
         raise
     except BaseException as raised:  # noqa: BLE001 - SystemExit of a user's code is a record too
         status, error = _classify(raised), _last_line(raised)
-        traceback.print_exc()
+        if is_full(raised):  # no fault of this trial, and the next would fare the same
+            mend = f"{error}: make room and run the same command again."
+        with suppress(OSError):  # a log without room for it
+            traceback.print_exc()
     duration_s = time.perf_counter() - started
-    return Ending(status, metrics, {}, error, duration_s, _versions()), mend
+    sources = imported.digests() if is_the_users else {}
+    ending = Ending(
+        status, metrics, {}, error, duration_s, _versions(), sources=sources, data=job.data
+    )
+    return ending, mend
 
 
 def _let_import_from_here() -> None:
@@ -96,11 +114,12 @@ def _let_import_from_here() -> None:
 
 def _call_task(job: Job, device: str, report: Report) -> dict[str, float]:
     task = targets.load(job.config["task"]["_target_"])
-    work = _make_folder(job)
+    with writing(Path(job.folder)):
+        work = _make_folder(job)
     curve = Curve()
 
     def report_checked(step: float, **metrics: float) -> None:
-        checked = {name: _number(name, value) for name, value in metrics.items()}
+        checked = {_text(name): _number(name, value) for name, value in metrics.items()}
         curve.add(_number("step", step), checked)
         report(step, checked)
 
@@ -136,9 +155,12 @@ def _make_folder(job: Job) -> Path:
     """The trial's folder with its configuration; returns the user's part of it."""
     folder = Path(job.folder)
     folder.mkdir(parents=True, exist_ok=True)
-    asked = json.dumps({"seed": job.seed, **job.config}, indent=1)
-    (folder / "config.json").write_text(asked, encoding="utf-8")
-    work = folder / "work"
+    asked = json.dumps({"seed": job.seed, **masked(job.config)}, indent=1)
+    with os.fdopen(new_file(folder / "config.json", os.O_TRUNC), "w", encoding="utf-8") as file:
+        file.write(asked)
+    if job.work == workdir.SETTLED:
+        workdir.settle(folder)
+    work = folder / job.work
     work.mkdir(exist_ok=True)
     return work
 
@@ -150,7 +172,7 @@ def _checked_result(returned: Any, path: str) -> dict[str, float]:
             'due: end it with, for example, `return {"val_loss": loss}`.'
         )
     return {
-        str(name): _number(str(name), value, f"{path} returned ")
+        _text(str(name)): _number(str(name), value, f"{path} returned ")
         for name, value in returned.items()
     }
 
@@ -181,7 +203,12 @@ def _classify(raised: BaseException) -> str:
 
 def _last_line(raised: BaseException) -> str:
     text = "".join(traceback.format_exception_only(raised)).strip()
-    return text.encode(errors="backslashreplace").decode()  # the store and the tables are UTF-8
+    return _text(text)
+
+
+def _text(text: str) -> str:
+    """The store and the tables are UTF-8, which has no half characters."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _versions() -> dict[str, str]:

@@ -5,6 +5,7 @@ To let another executor join, add its name to `EXECUTORS` and make it in `execut
 
 import json
 import math
+import os
 import signal
 import sys
 import time
@@ -14,13 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray_cluster import RayCluster
 
 from sweeper.executors.devices import Slot
 from sweeper.executors.inline import InlineExecutor
 from sweeper.executors.job import Ended, Executor, Job, Reported
 from sweeper.executors.local import LocalExecutor
+from sweeper.settings import Executor as Settings
 
-EXECUTORS = ("inline", "local")
+EXECUTORS = ("inline", "local", "ray")
 SLOTS = 4
 TASKS = """
 import os
@@ -87,6 +90,59 @@ def until_pruned(config, *, seed, device, report, workdir):
     return {"result": 1.0}
 
 
+def checkpoints(config, *, seed, device, report, workdir):
+    kept = workdir / "step"
+    begin = int(kept.read_text()) + 1 if kept.exists() else 0
+    for step in range(begin, config["task"].get("steps", 400)):
+        kept.write_text(str(step))
+        report(step, loss=float(step))
+        time.sleep(0.01)
+    return {"began_at": begin}
+
+
+def deaf(config, *, seed, device, report, workdir):
+    report(0, loss=1.0)
+    if config["task"].get("handler") == "exits":
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    elif config["task"].get("handler") == "default":
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    while True:
+        time.sleep(0.01)
+
+
+def pool(config, *, seed, device, report, workdir):
+    worker = os.fork()
+    if worker == 0:
+        time.sleep(600)
+    os.kill(worker, signal.SIGTERM)
+    return {"result": float(os.waitpid(worker, 0)[1])}
+
+
+def out_of_memory(config, *, seed, device, report, workdir):
+    (workdir / "began").touch()
+    began = lambda: len(list(workdir.parent.parent.glob("*/work/began")))
+    while not config["task"].get("at_once") and began() < 2:
+        time.sleep(0.01)
+    raise MemoryError("no room")
+
+
+def greedy(config, *, seed, device, report, workdir):
+    import numpy
+    import torch
+
+    kind = config["task"]["kind"]
+    taken = []
+    for _ in range(64):
+        if kind == "torch":
+            taken.append(torch.ones(1 << 22))
+        elif kind == "numpy":
+            taken.append(numpy.ones(1 << 21))
+        else:
+            taken.append("x" * (1 << 24))
+        report(len(taken), mib=len(taken) * 16.0)
+    return {"result": 1.0}
+
+
 def text(config, *, seed, device, report, workdir):
     return "done"
 
@@ -106,12 +162,34 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+@pytest.fixture(scope="module")
+def on_ray(folder: Path) -> Iterator[Executor]:
+    """One for the whole module: each start of a worker on a node takes seconds."""
+    from sweeper.executors.ray_connect import make
+
+    cluster, where = RayCluster(), Settings(name="ray").model_dump()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for name, value in cluster.environment.items():
+            patch.setenv(name, value)
+        try:
+            cluster.add(cpus=2, gpus=0)
+            made = make(where, folder)
+            yield made
+            made.close()
+        finally:
+            cluster.close()
+
+
 @pytest.fixture(params=EXECUTORS)
 def executor(
     request: pytest.FixtureRequest, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Executor]:
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "path", list(sys.path))
+    if request.param == "ray":
+        yield request.getfixturevalue("on_ray")
+        return
     made = InlineExecutor() if request.param == "inline" else LocalExecutor([Slot("cpu")] * SLOTS)
     yield made
     made.close()
@@ -156,7 +234,7 @@ def test_a_job_that_returns_is_done_with_its_metrics_and_its_curve(
     assert (ended.ending.status, ended.ending.error, ended.mend) == ("done", "", "")
     assert ended.ending.metrics == {"loss": 7, "result": 10}
     assert ended.ending.curve == {"step": [0, 1, 2], "loss": [5, 6, 7]}
-    assert ended.device == "cpu" and ended.ending.duration_s > 0
+    assert ended.device.split("@")[0] == "cpu" and ended.ending.duration_s > 0
     assert ended.ending.versions.keys() >= {"sweeper", "python"}
 
 
@@ -311,3 +389,144 @@ def test_a_signal_without_a_name_is_a_row_too(executor: Executor, job: Callable[
     (ended,) = run(executor, [job("ends_by_a_nameless_signal")])
     assert ended.ending.status == "crashed"
     assert ended.ending.error == f"killed by signal {signal.SIGRTMIN + 1}"
+
+
+def after_first_report(executor: Executor, begun: Job, act: Callable[[], object]) -> Ended:
+    """Start a job, act once it has reported, and give how it ended."""
+    acted = False
+
+    def judge(reported: Reported) -> bool:
+        nonlocal acted
+        if not acted:
+            acted = True
+            act()
+        return False
+
+    (ended,) = run(executor, [begun], judge)
+    assert acted
+    return ended
+
+
+def test_a_preempted_job_keeps_what_it_reported(
+    executor: Executor, job: Callable[..., Job]
+) -> None:
+    first = after_first_report(executor, job("checkpoints"), executor.preempt)
+    assert (first.ending.status, first.ending.error) == (
+        "preempted", "told to stop before it had ended",
+    )  # fmt: skip
+    reached = first.ending.curve["step"]
+    assert reached == list(range(len(reached))) and 0 < len(reached) < 400
+
+
+@pytest.fixture
+def local(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., LocalExecutor]]:
+    """local(slots, grace_s): executors of the test's own making."""
+    monkeypatch.chdir(folder)
+    made: list[LocalExecutor] = []
+
+    def make(slots: int = 1, grace_s: float = 20.0) -> LocalExecutor:
+        made.append(LocalExecutor([Slot("cpu")] * slots, grace_s))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def pid_of(job: Job) -> int:
+    """The process of a running job: it has its log open as standard output."""
+    for place in Path("/proc").glob("[0-9]*/fd/1"):
+        try:
+            if job.folder in str(place.readlink()):
+                return int(place.parent.parent.name)
+        except OSError:
+            continue
+    raise AssertionError("no process writes to the job's log")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
+def test_a_job_that_somebody_else_tells_to_stop_is_preempted_and_goes_on(
+    local: Callable[..., LocalExecutor], job: Callable[..., Job], number: int
+) -> None:
+    executor, begun = local(), job("checkpoints", number=number, steps=60)
+    first = after_first_report(executor, begun, lambda: os.kill(pid_of(begun), number))
+    assert first.ending.status == "preempted"
+    (second,) = run(executor, [replace(begun, attempt=2)])
+    assert second.ending.status == "done"
+    assert second.ending.metrics["began_at"] == first.ending.curve["step"][-1] + 1
+
+
+@pytest.mark.parametrize("handler", ["none", "exits", "default"])
+def test_a_job_that_does_not_listen_is_preempted_all_the_same(
+    local: Callable[..., LocalExecutor], job: Callable[..., Job], handler: str
+) -> None:
+    executor, begun = local(grace_s=0.5), job("deaf", handler=handler)
+    ended = after_first_report(executor, begun, executor.preempt)
+    assert ended.ending.status == "preempted"
+
+
+def test_a_job_told_to_stop_and_killed_a_grace_later_is_preempted(
+    local: Callable[..., LocalExecutor], job: Callable[..., Job]
+) -> None:
+    executor, begun = local(), job("deaf")
+
+    def tell_and_kill() -> None:
+        pid = pid_of(begun)
+        os.kill(pid, signal.SIGTERM)
+        time.sleep(0.2)
+        os.kill(pid, signal.SIGKILL)
+
+    assert after_first_report(executor, begun, tell_and_kill).ending.status == "preempted"
+
+
+def test_a_jobs_own_processes_end_at_sigterm_as_ever(
+    local: Callable[..., LocalExecutor], job: Callable[..., Job]
+) -> None:
+    (ended,) = run(local(), [job("pool")])
+    assert ended.ending.status == "done"
+    assert ended.ending.metrics["result"] == signal.SIGTERM
+
+
+def test_out_of_memory_beside_others_is_worth_a_try_alone(
+    local: Callable[..., LocalExecutor], job: Callable[..., Job]
+) -> None:
+    ended = run(local(2), [job("out_of_memory", n) for n in range(2)])
+    assert [(e.ending.status, e.ending.is_chance) for e in ended] == [("oom", True)] * 2
+    (alone,) = run(local(2), [replace(job("out_of_memory", 3, at_once=True), alone=True)])
+    assert (alone.ending.status, alone.ending.is_chance) == ("oom", False)
+
+
+@pytest.mark.parametrize(
+    "kind, error",
+    [
+        ("torch", "can't allocate memory"),
+        ("numpy", "Unable to allocate 16.0 MiB"),
+        ("text", "MemoryError"),
+    ],
+)
+def test_more_than_its_share_of_memory_is_oom(
+    local: Callable[..., LocalExecutor], job: Callable[..., Job], kind: str, error: str
+) -> None:
+    (ended,) = run(local(), [replace(job("greedy", kind=kind), memory_mib=300)])
+    assert (ended.ending.status, ended.ending.is_chance) == ("oom", False)
+    assert error in ended.ending.error
+    assert 100 < (ended.ending.curve["mib"][-1] or 0) < 300
+
+
+def test_a_dead_server_is_replaced_and_its_jobs_are_lost_not_crashed(
+    local: Callable[..., LocalExecutor], job: Callable[..., Job]
+) -> None:
+    executor, begun = local(2), job("checkpoints")
+
+    def kill_server() -> None:
+        child = pid_of(begun)
+        status = Path(f"/proc/{child}/status").read_text()
+        os.kill(int(status.partition("PPid:")[2].split()[0]), signal.SIGKILL)
+
+    ended = after_first_report(executor, begun, kill_server)
+    assert (ended.ending.status, ended.ending.is_chance) == ("lost", True)
+    assert ended.ending.error == (
+        "the server that starts the trials' processes died, and it with it"
+    )
+    again = run(executor, [job("well", n) for n in range(6)])
+    assert {e.ending.status for e in again} == {"done"}
