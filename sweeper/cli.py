@@ -1,5 +1,6 @@
 """The command line. Only this package's `cli` and `view` print."""
 
+import io
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -7,7 +8,8 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.exceptions import Abort, TyperException
 
-from sweeper.errors import RequestError
+from sweeper.errors import RequestError, legible
+from sweeper.folders import private
 
 app = typer.Typer(
     name="sweeper",
@@ -39,12 +41,16 @@ _HERE = Path("outputs")
 
 def main() -> NoReturn:
     """Run the command line and exit: 0 results, 1 not all, 2 a wrong request, 130 interrupted."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal of ASCII has no arrows
     sys.exit(_guarded(sys.argv[1:]))
 
 
 def _guarded(arguments: list[str]) -> int:
     try:
-        code = app(arguments, standalone_mode=False)
+        _check_text(arguments)
+        with private():
+            code = app(arguments, standalone_mode=False)
     except RequestError as error:
         return _say_wrong(str(error))
     except TyperException as error:  # what typer says of a mistyped command or option
@@ -61,8 +67,16 @@ def _guarded(arguments: list[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _check_text(arguments: list[str]) -> None:
+    for word in arguments:
+        try:
+            word.encode()
+        except UnicodeEncodeError:  # bytes of another encoding: no record or table can hold them
+            raise RequestError(f"the argument {word!r} is not UTF-8: write it so.") from None
+
+
 def _say_wrong(message: str) -> int:
-    print(f"sweeper: {message}", file=sys.stderr)
+    print(f"sweeper: {legible(message)}", file=sys.stderr)
     return 2
 
 
@@ -108,8 +122,8 @@ def plan(
 
     places = _places(outputs, conf, recipes)
     names, overrides = _split(words)
-    requests, _ = prepare(names, overrides, places, as_name)
-    for found in forecast.forecast(requests, places.outputs):
+    requests, composer = prepare(names, overrides, places, as_name)
+    for found in forecast.forecast(requests, composer, places.outputs):
         view.show_forecast(found)
 
 
@@ -122,6 +136,12 @@ def run(
     allow: _Allow = None,
     as_name: _As = None,
     retry: Annotated[bool, typer.Option("--retry", help="Run failed trials again.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Count trials of other code or data as they are.")
+    ] = False,
+    rerun: Annotated[
+        bool, typer.Option("--rerun", help="Run trials of other code, data or versions again.")
+    ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit 1 unless every claim is reproduced.")
     ] = False,
@@ -132,8 +152,13 @@ def run(
 
     places = _places(outputs, conf, recipes, allow)
     names, overrides = _split(words)
+    if keep and rerun:
+        raise RequestError("--keep and --rerun exclude each other: choose one.")
+    changed: Any = "keep" if keep else "rerun" if rerun else None
     with view.watcher() as watcher:
-        outcome = run_all(names, overrides, places, as_name=as_name, retry=retry, watcher=watcher)
+        outcome = run_all(
+            names, overrides, places, as_name=as_name, retry=retry, changed=changed, watcher=watcher
+        )
     view.show_outcome(outcome, places.outputs)
     if outcome.was_interrupted:
         return 130
@@ -149,7 +174,7 @@ def compare(
     """Rebuild the tables from the store, as last planned."""
     from sweeper import view
     from sweeper.evidence.rebuild import rebuild
-    from sweeper.store import Reader
+    from sweeper.records import Reader
 
     places = _places(outputs)
     with Reader(places.outputs) as reader:
@@ -167,7 +192,7 @@ def show(
 ) -> None:
     """Show a trial: its configuration, attempts, error and the end of its log."""
     from sweeper import view
-    from sweeper.store import Reader
+    from sweeper.records import Reader
 
     places = _places(outputs)
     with Reader(places.outputs) as reader:
@@ -181,17 +206,35 @@ def show(
 
 
 @app.command()
-def status(outputs: _Outputs = _HERE) -> None:
+def status(
+    outputs: _Outputs = _HERE,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it again each second, until the sweep ends.")
+    ] = False,
+) -> None:
     """Show what is done, running, waiting and failed."""
     from sweeper import view
-    from sweeper.store import Reader, is_being_written
+    from sweeper.operation import read_status
 
     places = _places(outputs)
-    with Reader(places.outputs) as reader:
-        statuses = reader.statuses()
-        if not is_being_written(places.outputs):  # a sweep that was killed left these behind
-            statuses = {t: "waiting" if s == "running" else s for t, s in statuses.items()}
-        view.show_status([reader.plan(name) for name in reader.plan_names()], statuses)
+    if watch:
+        view.watch_status(lambda: read_status(places.outputs))
+    else:
+        view.show_status(read_status(places.outputs))
+
+
+@app.command()
+def cancel(
+    outputs: _Outputs = _HERE,
+    now: Annotated[
+        bool, typer.Option("--now", help="Stop what runs too; it is run again next time.")
+    ] = False,
+) -> None:
+    """Stop the sweep that writes to DIR, as Ctrl-C does: what runs ends, nothing new begins."""
+    from sweeper import view
+    from sweeper.operation import cancel_sweep
+
+    view.say(cancel_sweep(_places(outputs).outputs, now=now))
 
 
 @app.callback(invoke_without_command=True)

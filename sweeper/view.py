@@ -1,13 +1,15 @@
 """What the command line shows: tables, a live view of a sweep, or plain lines."""
 
 import json
+import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.markup import escape
+from rich import markup
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -18,17 +20,18 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from sweeper.api import Outcome, SilentWatcher
+from sweeper.api import Outcome
 from sweeper.executors.job import Ended, Job
 from sweeper.folders import Outputs
-from sweeper.plan import Plan
-from sweeper.store import Attempt
+from sweeper.narrator import Narrator, SilentWatcher, interruption
+from sweeper.records import Attempt
 from sweeper.trial import RESULTS, Trial
 
 if TYPE_CHECKING:
     from sweeper.evidence.tables import Tables
     from sweeper.forecast import Forecast
     from sweeper.listing import ListedAxis, ListedRecipe
+    from sweeper.operation import SweepStatus
     from sweeper.planning import Request
 
 console = Console(soft_wrap=False, highlight=False)
@@ -37,6 +40,18 @@ _COLORS = {
     "diverged": "magenta", "running": "cyan", "waiting": "dim",
 }  # fmt: skip
 _LOG_LINES = 20
+# What a terminal obeys instead of showing: an escape with its sequence, then any other control.
+_ORDERS = re.compile(
+    r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|.)?|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+)
+
+
+def escape(text: str) -> str:
+    """A text of somebody's as what it shows: no markup, and no orders to the terminal."""
+    return markup.escape(_ORDERS.sub("", text))
+
+
+_WATCH_S = 1.0
 
 
 def _colored(word: str) -> str:
@@ -88,6 +103,12 @@ def show_forecast(found: "Forecast") -> None:
         console.print(
             f"About {_clock(found.seconds)} on {found.slots} slots, by recorded durations."
         )
+    if found.changed:
+        console.print(
+            f"[yellow]Changed:[/] {escape(found.changed)}: `sweeper run` will ask for --keep or "
+            "--rerun.",
+            soft_wrap=True,
+        )
     for sentence in found.undecidable:
         console.print(f"[yellow]Cannot be decided:[/] {escape(sentence)}")
     console.print()
@@ -110,6 +131,8 @@ def show_tables(name: str, tables: "Tables") -> None:
     title = f"{name} — {', '.join(f'{count} {status}' for status, count in counts.items())}"
     console.print()
     console.print(_claims(title, tables) if len(tables.claims) else _arms(title, tables))
+    for notice in tables.notices:
+        console.print(f"[yellow]Mixed:[/] {escape(notice)}", soft_wrap=True)
 
 
 def _claims(title: str, tables: "Tables") -> Table:
@@ -200,15 +223,43 @@ def _show_log(outputs: Outputs, trial_id: str, attempt: int) -> None:
         console.print(escape("\n".join(text.splitlines()[-_LOG_LINES:])), soft_wrap=True)
 
 
-def show_status(plans: Sequence[Plan], statuses: dict[str, str]) -> None:
-    """A row a plan: how many of its trials have which status."""
+def show_status(found: "SweepStatus") -> None:
+    """A row a plan: how many of its trials have which status; then what runs now."""
+    console.print(_status(found))
+
+
+def watch_status(read: "Callable[[], SweepStatus]") -> None:
+    """The status anew each second until no sweep writes any more."""
+    found = read()
+    with Live(_status(found), console=console, auto_refresh=False) as live:
+        while found.writer is not None:
+            time.sleep(_WATCH_S)
+            found = read()
+            live.update(_status(found), refresh=True)
+
+
+def _status(found: "SweepStatus") -> Group:
     columns = ["done", "diverged", "skipped", "running", "waiting", "failed"]
     table = _table("plan", "trials", *columns)
-    for plan in plans:
-        found = [statuses.get(t, "waiting") for t in {c.trial_id for c in plan.cells}]
-        counts = [found.count(status) for status in columns[:-1]]
-        table.add_row(plan.name, str(len(found)), *map(str, counts), str(len(found) - sum(counts)))
-    console.print(table)
+    for plan in found.plans:
+        statuses = [found.statuses.get(t, "waiting") for t in {c.trial_id for c in plan.cells}]
+        counts = [statuses.count(status) for status in columns[:-1]]
+        failed = len(statuses) - sum(counts)
+        table.add_row(plan.name, str(len(statuses)), *map(str, counts), str(failed))
+    if found.writer is None:
+        return Group(table, "No sweep is running.")
+    running = _table("running", "plan", "arm", "seed", "attempt", "for")
+    for r in found.running:
+        seed = "" if r.seed is None else str(r.seed)
+        place = (escape(r.plan), escape(r.arm), seed)
+        running.add_row(r.trial_id, *place, str(r.attempt), _clock(r.seconds))
+    pid, host = found.writer
+    return Group(table, f"Process {pid} on {host} is running these:", running)
+
+
+def say(line: str) -> None:
+    """A plain sentence."""
+    console.print(line, markup=False, soft_wrap=True)
 
 
 @contextmanager
@@ -225,46 +276,24 @@ def watcher() -> Iterator[SilentWatcher]:
         yield LiveWatcher(progress)
 
 
-def _interruption(running: int) -> str:
-    return f"Interrupted: waiting for {running} running trials; once more stops them now."
-
-
-class PlainWatcher(SilentWatcher):
+class PlainWatcher(Narrator):
     """A line when a recipe begins, a line for what went wrong, a line now and then for the rest."""
 
     _EVERY_S = 10.0
 
     def __init__(self) -> None:
-        self._total = self._done = 0
-        self._places: dict[str, str] = {}
+        super().__init__()
         self._said_at = time.monotonic()
 
-    def planned(self, request: "Request", trials: int, done: int) -> None:
-        self._total += trials
-        self._done += done
-        arms = len(request.plan.arms)
-        self._places |= {c.trial_id: f"{c.arm}, seed {c.seed}" for c in request.plan.cells}
-        self._say(f"{request.plan.name}: {arms} arms, {trials} trials, {done} done already")
-
     def ended(self, event: Ended, *, again: bool) -> None:
-        self._done += not again
-        ending = event.ending
-        if ending.status not in RESULTS:
-            first = ending.error.splitlines()[0] if ending.error else ""
-            retried = ", tried once more" if again else ""
-            trial_id = event.job.trial_id
-            place = self._places.get(trial_id, "of a search")
-            self._say(f"trial {trial_id} ({place}): {ending.status}{retried}: {first}")
+        super().ended(event, again=again)
         if time.monotonic() - self._said_at > self._EVERY_S:
-            self._say(f"{self._done} of {max(self._total, self._done)} trials")
-
-    def interrupted(self, running: int) -> None:
-        self._say(_interruption(running))
+            self.say(self.progress())
 
     def written(self, name: str, tables: "Tables") -> None:
         show_tables(name, tables)
 
-    def _say(self, line: str) -> None:
+    def say(self, line: str) -> None:
         self._said_at = time.monotonic()
         console.print(line, markup=False, soft_wrap=True)
 
@@ -307,8 +336,8 @@ class LiveWatcher(SilentWatcher):
     def written(self, name: str, tables: "Tables") -> None:
         show_tables(name, tables)
 
-    def interrupted(self, running: int) -> None:
-        self._progress.console.print(_interruption(running))
+    def interrupted(self, running: int, *, is_preempted: bool) -> None:
+        self._progress.console.print(interruption(running, is_preempted=is_preempted))
 
     def _refresh(self, trial_id: str) -> None:
         for task, trials in self._tasks.items():
