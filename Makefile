@@ -59,8 +59,9 @@ lint: dev  ## ruff, mypy, import layers
 
 check: lint test  ## what CI runs
 
-bench: dev  ## measure overhead, start-up and the store (benchmarks/README.md)
+bench: dev  ## measure overhead, start-up, the store and busy slots (benchmarks/README.md)
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/uneven.py
 
 schema: setup  ## renew recipes/schema.json
 	$(BIN)/python -c 'import json; from sweeper.recipe_file import json_schema; print(json.dumps(json_schema(), indent=1, sort_keys=True))' > recipes/schema.json

@@ -1,6 +1,6 @@
 """What sweeper adds to a trial, a plan and a comparison; beside it Hydra's own launchers.
 
-    make bench                     everything, about ten minutes
+    python benchmarks/overhead.py                  everything, about ten minutes (make bench)
     python benchmarks/overhead.py inline local     only these parts
 
 Prints a table and writes it, with the machine, to benchmarks/results/overhead.md. Every figure is

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from sweeper.folders import Outputs
-from sweeper.store import Reader
+from sweeper.records import Reader
 
 HERE = Path(__file__).resolve().parent
 
