@@ -4,20 +4,26 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweeper import folders
 from sweeper.errors import RequestError
-from sweeper.executors.job import Ended, Executor, Job
+from sweeper.executors.job import Ended, Job
+from sweeper.fingerprint import DataSets
 from sweeper.folders import Outputs
-from sweeper.recipe_file import is_name_of_a_plan, load_recipe, recipe_names, recipe_order
+from sweeper.narrator import Log, SilentWatcher
+from sweeper.recipe import is_name_of_a_plan
+from sweeper.recipe_file import load_recipe, recipe_names, recipe_order
+from sweeper.targets import check_prefixes
 from sweeper.trial import RESULTS
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from sweeper.changes import Choice
     from sweeper.compose import Composer
     from sweeper.evidence.tables import Tables
     from sweeper.planning import Request
@@ -46,7 +52,7 @@ class Places:
             Outputs(Path(outputs)),
             tuple(folders.search("conf", conf)),
             tuple(folders.search("recipes", recipes)),
-            (*allow, *trusted),
+            (*check_prefixes(allow), *check_prefixes(trusted)),
         )
 
 
@@ -74,23 +80,6 @@ class Outcome:
     @property
     def all_reproduced(self) -> bool:
         return all((t.claims["verdict"] == "reproduced").all() for t in self.tables.values())
-
-
-class SilentWatcher:
-    """Watches a sweep and says nothing."""
-
-    def planned(self, request: "Request", trials: int, done: int) -> None: ...
-
-    def started(self, job: Job) -> None: ...
-
-    def ended(self, event: Ended, *, again: bool) -> None: ...
-
-    def interrupted(self, running: int) -> None: ...
-
-    def finished(self, request: "Request") -> None: ...
-
-    def written(self, name: str, tables: "Tables") -> None:
-        """The tables of a plan lie on disk."""
 
 
 def prepare(
@@ -137,15 +126,18 @@ def run(
     conf: Iterable[str | Path] = (),
     recipes: Iterable[str | Path] = (),
     allow: Iterable[str] = (),
+    changed: "Choice | None" = None,
 ) -> "dict[str, Tables]":
     """Run what is missing of one or more recipes; returns their tables by plan name.
 
     `overrides` are Hydra's (`["optim.lr=0.03", "seeds=10"]`) or a mapping of keys to values.
+    `changed` says what becomes of trials that other source or data answered: "keep" or "rerun".
     Raises RequestError where the request is wrong.
     """
     names = [recipe] if isinstance(recipe, str) else list(recipe)
     texts = _texts(overrides)
-    return run_all(names, texts, Places.of(outputs, conf, recipes, allow)).tables
+    places = Places.of(outputs, conf, recipes, allow)
+    return run_all(names, texts, places, changed=changed).tables
 
 
 def _texts(overrides: Sequence[str] | Mapping[str, Any]) -> list[str]:
@@ -163,10 +155,13 @@ def run_all(
     *,
     as_name: str | None = None,
     retry: bool = False,
+    changed: "Choice | None" = None,
     watcher: SilentWatcher | None = None,
 ) -> Outcome:
     """Run what is missing of these recipes, with tables as soon as each recipe ends."""
+    from sweeper.changes import settle
     from sweeper.compose import parse_overrides, typed_targets
+    from sweeper.executors.make import make_executor, slots_of
     from sweeper.store import Store
     from sweeper.sweep import How, Sweep
 
@@ -178,41 +173,37 @@ def run_all(
             "these recipes ask for different executors: run one at a time, or say which for all, "
             "as in executor.slots=2."
         )
+    slots_of(where)  # what this machine does not have is refused before anything is written
+    data = DataSets(places.outputs.cache, places.outputs.root)
     how = How(
         outputs=places.outputs,
         allowed=(*places.allowed, *typed_targets(parse_overrides(overrides))),
         timeout_s=where["timeout_s"],
+        memory_mib=where["memory_mib"],
         retry=retry,
+        data=data,
     )
     outcome = Outcome()
-    with Store(places.outputs) as store, _TableWriter(places.outputs, watcher, outcome) as writer:
-        executor = _make_executor(where)
-        sweep = Sweep(store, executor, how, _Both(watcher, writer))
+    with (
+        folders.private(),
+        Store(places.outputs) as store,
+        Log(places.outputs.log) as log,
+        _TableWriter(places.outputs, watcher, outcome) as writer,
+    ):
+        settle(store, requests, composer, data, changed, retry=retry)
+        executor = make_executor(where, places.outputs.root)
+        sweep = Sweep(store, executor, how, _Everybody(watcher, log, writer))
         try:
             sweep.run(requests, composer)
         finally:
             executor.close()
-            store.cancel_running()
+            with suppress(RequestError):  # without room the next run does it, as it begins
+                store.cancel_running()
         outcome.was_interrupted = sweep.was_interrupted
-        if sweep.was_interrupted:
+        if sweep.was_interrupted and not sweep.was_preempted:  # then there is no time for tables
             for request in requests:
                 writer.write(request.plan.name)
     return outcome
-
-
-def _make_executor(where: Mapping[str, Any]) -> Executor:
-    from sweeper.executors.devices import make_slots
-
-    slots = make_slots(where["devices"], where["slots"])
-    if where["name"] == "inline":
-        from sweeper.executors.inline import InlineExecutor
-
-        if slots[0].visible:
-            os.environ["CUDA_VISIBLE_DEVICES"] = slots[0].visible  # before CUDA starts
-        return InlineExecutor(slots[0].device)
-    from sweeper.executors.local import LocalExecutor
-
-    return LocalExecutor(slots)
 
 
 class _TableWriter:
@@ -226,10 +217,11 @@ class _TableWriter:
     def __enter__(self) -> "_TableWriter":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         self._pool.shutdown()
-        for pending in self._pending:
-            pending.result()
+        if error is None:  # else that is what is said
+            for pending in self._pending:
+                pending.result()
 
     def write(self, name: str) -> None:
         self._pending.append(self._pool.submit(self._write, name))
@@ -242,17 +234,31 @@ class _TableWriter:
         self._watcher.written(name, built[name])
 
 
-class _Both:
-    """Passes everything on to the watcher, and a finished recipe to the table writer too."""
+class _Everybody(SilentWatcher):
+    """Passes everything on to the watcher and to the log, a finished recipe to the writer too."""
 
-    def __init__(self, watcher: SilentWatcher, writer: _TableWriter) -> None:
-        self._writer = writer
-        self.planned, self.started, self.ended = watcher.planned, watcher.started, watcher.ended
-        self.interrupted = watcher.interrupted
-        self._finished = watcher.finished
+    def __init__(self, watcher: SilentWatcher, log: Log, writer: _TableWriter) -> None:
+        self._told, self._writer = (watcher, log), writer
+
+    def planned(self, request: "Request", trials: int, done: int) -> None:
+        for watcher in self._told:
+            watcher.planned(request, trials, done)
+
+    def started(self, job: Job) -> None:
+        for watcher in self._told:
+            watcher.started(job)
+
+    def ended(self, event: Ended, *, again: bool) -> None:
+        for watcher in self._told:
+            watcher.ended(event, again=again)
+
+    def interrupted(self, running: int, *, is_preempted: bool) -> None:
+        for watcher in self._told:
+            watcher.interrupted(running, is_preempted=is_preempted)
 
     def finished(self, request: "Request") -> None:
-        self._finished(request)
+        for watcher in self._told:
+            watcher.finished(request)
         self._writer.write(request.plan.name)
 
 

@@ -12,10 +12,10 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from sweeper.errors import RequestError, nearest
+from sweeper.targets import OWN
 from sweeper.training.values import (
     DATA,
     FOREIGN,
-    LOOP,
     MODELS,
     NAMES,
     TARGETS,
@@ -73,7 +73,7 @@ def choices(group: str, choice: str | None = None) -> dict[str, list[Any] | str]
 
 def _is_builtin(config: Mapping[str, Any]) -> bool:
     task = config.get("task")
-    return not isinstance(task, Mapping) or task.get("_target_") in TARGETS["task"]
+    return not isinstance(task, Mapping) or task.get("_target_") in list(TARGETS["task"])
 
 
 def _group(group: str, values: Any, problems: list[str]) -> Any:
@@ -102,7 +102,7 @@ def _model(group: str, given: Mapping[str, Any], target: Any) -> type[Values]:
     if not isinstance(target, str) or target in ("", MISSING):
         raise RequestError(f"{group}._target_: not given. Write {group}._target_=module.function.")
     ours = TARGETS[group]
-    if target.startswith((DATA, MODELS, LOOP)):
+    if target.startswith(OWN):
         return _known(f"{group}._target_", target, ours)
     return FOREIGN[group]
 
@@ -121,6 +121,8 @@ def _hint(value: Any, known: Mapping[str, Any] | list[Any]) -> str:
 
 
 def _sentence(group: str, model: type[Values], error: ErrorDetails) -> str:
+    if error["type"] == "invalid_key":
+        return f"{group}: {error['msg']} (got {error['input']!r})."
     key = str(error["loc"][0])
     axis = f"{group}.{key}"
     if error["type"] == "extra_forbidden":

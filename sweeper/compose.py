@@ -22,10 +22,24 @@ from yaml import YAMLError
 from sweeper import axes, settings
 from sweeper.errors import RequestError, nearest
 from sweeper.identity import canonical, flatten
+from sweeper.limits import (
+    MOST_IN_A_VALUE,
+    MOST_LEVELS,
+    MOST_OF_AN_OVERRIDE,
+    check_size,
+    nesting,
+)
+from sweeper.masking import masked, masked_override
 from sweeper.recipe_file import explain
+from sweeper.resolvers import resolved
 from sweeper.targets import OWN
 
 _TARGET = "._target_"
+# What comes of a file of the user's that Hydra and YAML cannot make sense of.
+_UNREADABLE = (
+    HydraException, OmegaConfBaseException, YAMLError, ValueError, TypeError, LookupError,
+    AttributeError, RecursionError, OSError,
+)  # fmt: skip
 
 
 class _UserFolders(SearchPathPlugin):
@@ -54,13 +68,23 @@ def parse_overrides(texts: Sequence[str]) -> list[Override]:
 
 
 def _parse_override(text: str) -> Override:
+    key = text.partition("=")[0]
+    if len(text) > MOST_OF_AN_OVERRIDE:
+        raise RequestError(
+            f"override {key!r} is longer than {MOST_OF_AN_OVERRIDE} characters: write a recipe."
+        )
+    if nesting(text) > MOST_LEVELS:
+        raise RequestError(f"override {key!r} is nested more than {MOST_LEVELS} levels deep.")
     try:
         parsed = OverridesParser.create().parse_override(text)
-    except HydraException as error:
-        first = str(error).splitlines()[0]
+    except (HydraException, ValueError, RecursionError) as error:
+        first = str(error).partition("\n")[0]
+        shown = masked_override(text)
+        first = f" ({first})" if shown == text else ""
         raise RequestError(
-            f"override {text!r} cannot be read ({first}): write axis=value, as in optim.lr=0.03."
+            f"override {shown!r} cannot be read{first}: write axis=value, as in optim.lr=0.03."
         ) from None
+    text = masked_override(text)  # from here on it is only shown
     if parsed.is_sweep_override():
         key = parsed.key_or_group
         raise RequestError(
@@ -79,11 +103,14 @@ class Composer:
 
     def __init__(self, conf_folders: Sequence[Path]) -> None:
         *added, self._own = conf_folders
+        _check_folders(added)
         self._folders = tuple(conf_folders)
         self._added = tuple(added)
         self._composed: dict[tuple[tuple[str, str], ...], DictConfig] = {}
         self._chosen: dict[tuple[tuple[str, str], ...], dict[str, str]] = {}
         self.groups = self._read_groups()
+        # where the user's own may stand instead of ours
+        self.sourced = {g for g, choices in self.groups.items() if "custom" in choices}
 
     def _read_groups(self) -> dict[str, list[str]]:
         """Each group with its choices, sorted."""
@@ -154,8 +181,11 @@ class Composer:
         try:
             with initialize_config_dir(str(self._own), version_base="1.3", job_name="sweeper"):
                 return hydra_compose("sweeper", overrides=overrides)
-        except (HydraException, OmegaConfBaseException, YAMLError, UnicodeDecodeError) as error:
-            raise RequestError(f"the configuration does not compose: {error}") from None
+        except _UNREADABLE as error:
+            why = str(error) or str(error.__cause__ or type(error).__name__)
+            raise RequestError(
+                f"the configuration does not compose ({', '.join(overrides) or 'as it is'}): {why}"
+            ) from None
 
     def _opened(
         self, choices: Mapping[str, str], dotted: Mapping[str, Any]
@@ -167,7 +197,9 @@ class Composer:
         """
         targets = {k.removesuffix(_TARGET): v for k, v in dotted.items() if k.endswith(_TARGET)}
         chosen = self._targets(choices)
-        replaced = {g for g, target in targets.items() if g in chosen and target != chosen[g]}
+        replaced = {
+            g for g, target in targets.items() if g in self.sourced and target != chosen.get(g)
+        }
         config = self._compose({**choices, **dict.fromkeys(replaced, "custom")})
         foreign = {g for g, target in chosen.items() if target and not target.startswith(OWN)}
         return config, foreign | set(targets)
@@ -177,7 +209,13 @@ class Composer:
         key = tuple(sorted(choices.items()))
         if key not in self._chosen:
             config = self._compose(choices)
-            self._chosen[key] = {str(g): config[g].get("_target_") or "" for g in config}
+            plain = OmegaConf.to_container(config)  # not resolved: what it says is not asked yet
+            assert isinstance(plain, dict)
+            self._chosen[key] = {
+                str(g): str(v.get("_target_") or "")
+                for g, v in plain.items()
+                if isinstance(v, dict)
+            }
         return self._chosen[key]
 
     def _set(self, config: DictConfig, key: str, value: Any, *, is_open: bool) -> None:
@@ -190,10 +228,27 @@ class Composer:
             if rest.split(".")[0] in known:
                 hint = f"{whole} takes its value as a whole, as in '{whole}={{9: 3}}'."
             raise RequestError(f"unknown axis {key!r}. {hint}")
+        _check_size(key, value)
         try:
             OmegaConf.update(config, key, value, merge=False, force_add=is_open)
         except OmegaConfBaseException as error:
             raise RequestError(f"{key}: {str(error).splitlines()[0]}") from None
+
+
+def _check_size(key: str, value: Any) -> None:
+    try:
+        check_size(value, MOST_IN_A_VALUE)
+    except RequestError as error:
+        raise RequestError(f"{key}: {error}") from None
+
+
+def _check_folders(added: Sequence[Path]) -> None:
+    """What Hydra itself reads is ours alone: the list of defaults, and the group `hydra`."""
+    for place in (folder / name for folder in added for name in ("sweeper.yaml", "hydra")):
+        if place.exists():
+            raise RequestError(
+                f"{place} would take the place of what Hydra reads of ours: give it another name."
+            )
 
 
 def _dotted(config: DictConfig) -> list[str]:
@@ -203,7 +258,7 @@ def _dotted(config: DictConfig) -> list[str]:
 
 def _plain(config: DictConfig) -> dict[str, Any]:
     try:
-        plain = OmegaConf.to_container(config, resolve=True)
+        plain = resolved(config)
     except OmegaConfBaseException as error:
         key, first = getattr(error, "full_key", None), str(error).splitlines()[0]
         raise RequestError(f"{key or 'the configuration'} does not resolve: {first}") from None
@@ -219,6 +274,12 @@ _MODELS: dict[str, type[BaseModel]] = {"executor": settings.Executor, "search": 
 
 
 def _checked(config: dict[str, Any]) -> dict[str, Any]:
+    for group in (*axes.GROUPS, *_MODELS):
+        if not isinstance(config.get(group), dict):
+            raise RequestError(
+                f"{group}: the chosen file gives this group nothing: let it hold keys and values, "
+                "without a @package of its own."
+            )
     checked = axes.normalise(config)
     for group, model in _MODELS.items():
         try:
@@ -233,11 +294,13 @@ def _must_be_plain(config: Mapping[str, Any]) -> None:
     """What a user's own group holds is checked by nobody else; a trial is named by its JSON."""
     for group, values in config.items():
         for key, value in values.items():
+            _check_size(f"{group}.{key}", value)
             try:
-                canonical(value)
-            except (TypeError, ValueError):
+                canonical({key: value}).encode()
+            except (TypeError, ValueError):  # of text too: half a character has no UTF-8
+                shown = masked({key: value}, group)[key]
                 raise RequestError(
-                    f"{group}.{key}: {value!r} cannot be recorded: give finite numbers, texts, "
+                    f"{group}.{key}: {shown!r} cannot be recorded: give finite numbers, texts, "
                     "switches, or lists and mappings (with texts as keys) of these."
                 ) from None
 

@@ -1,11 +1,14 @@
 """Designs: how a recipe's sequence, arms, grid, ladder … become arms with values of their own."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
 from sweeper.errors import RequestError, nearest
+from sweeper.limits import MOST_ARMS
+from sweeper.masking import masked
 from sweeper.recipe import BASELINE, Arm, Recipe
 
 
@@ -25,6 +28,7 @@ class DesignedArm:
 
 def design(recipe: Recipe) -> list[DesignedArm]:
     """The baseline, then every arm in the recipe's order. Raises RequestError on a bad design."""
+    _check_number(recipe)
     arms = {BASELINE: DesignedArm(BASELINE, {}, None)}
     made = [(*change, False) for change in _changes(recipe)]
     made += [(*change, True) for change in _generated(recipe)]
@@ -40,6 +44,18 @@ def design(recipe: Recipe) -> list[DesignedArm]:
         arms[name] = DesignedArm(name, values, start, changes, is_generated)
     _check_claims(recipe, arms)
     return list(arms.values())
+
+
+def _check_number(recipe: Recipe) -> None:
+    """Before they are made: a grid of nine axes with ten values each has a thousand million."""
+    listed = len(recipe.sequence) + len(recipe.arms)
+    singly = sum(map(len, [*recipe.one_at_a_time.values(), *recipe.ladder.values()]))
+    crossed = math.prod(map(len, recipe.grid.values())) if recipe.grid else 0
+    if (number := 1 + listed + singly + crossed) > MOST_ARMS:
+        raise RequestError(
+            f"this design has {number} arms, and at most {MOST_ARMS} are possible: leave values "
+            "out, or tune an axis that is not itself the question with `search:`."
+        )
 
 
 def _changes(recipe: Recipe) -> Iterator[tuple[str, Mapping[str, Any], str]]:
@@ -79,7 +95,15 @@ def _given(axis: str, values: list[Any]) -> list[Any]:
 
 
 def arm_name(changes: Mapping[str, Any]) -> str:
-    """`optim.lr=0.1,model.norm=batch`: how a generated arm is called."""
+    """`optim.lr=0.1,model.norm=batch`: how a generated arm is called.
+
+    Raises RequestError where a value is a secret: it would stand in every table.
+    """
+    if masked(changes) != changes:
+        raise RequestError(
+            f"the values of {', '.join(changes)} are secret and would name the arms: write `arms:` "
+            "with names of your own."
+        )
     return ",".join(f"{axis}={_short(value)}" for axis, value in changes.items())
 
 

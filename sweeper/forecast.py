@@ -4,10 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from sweeper.executors.devices import make_slots
+from sweeper.changes import Changes, changes
+from sweeper.compose import Composer
+from sweeper.executors.make import slots_of
+from sweeper.fingerprint import DataSets
 from sweeper.folders import Outputs
 from sweeper.planning import Request
-from sweeper.store import Reader
+from sweeper.records import Reader
 from sweeper.trial import FINAL
 
 
@@ -23,30 +26,33 @@ class Forecast:
     slots: int
     seconds: float | None
     undecidable: Sequence[str]
+    changed: str = ""  # what is no longer as it was when trials of this request were answered
 
 
-def forecast(requests: Sequence[Request], outputs: Outputs) -> Iterator[Forecast]:
+def forecast(
+    requests: Sequence[Request], composer: Composer, outputs: Outputs
+) -> Iterator[Forecast]:
     """One forecast a request, in order."""
     from sweeper.evidence.power import cannot_decide
 
     statuses: dict[str, str] = {}
     durations: dict[str, float] = {}
     elsewhere: dict[str, set[str]] = {}
+    found: dict[str, Changes] = {}
     if outputs.store.is_file():
         with Reader(outputs) as reader:
             statuses, durations = reader.statuses(), reader.durations()
             for name in reader.plan_names():
                 elsewhere[name] = {cell.trial_id for cell in reader.plan(name).cells}
+            data = DataSets(outputs.cache, outputs.root)
+            found = {r.plan.name: changes(reader, [r], composer, data) for r in requests}
     elsewhere |= {r.plan.name: set(r.trials) for r in requests}
     for request in requests:
         recipe = request.recipe
         assert recipe is not None
         others = set().union(*(t for n, t in elsewhere.items() if n != request.plan.name), set())
         missing = [t for t in request.trials if statuses.get(t) not in FINAL]
-        where = request.executor
-        slots = (
-            1 if where["name"] == "inline" else len(make_slots(where["devices"], where["slots"]))
-        )
+        slots = slots_of(request.executor)
         yield Forecast(
             request=request,
             cells=len(request.plan.arms) * len(recipe.seeds),
@@ -56,6 +62,7 @@ def forecast(requests: Sequence[Request], outputs: Outputs) -> Iterator[Forecast
             slots=slots,
             seconds=_estimate(request, missing, durations, slots),
             undecidable=cannot_decide(recipe, len(request.plan.arms), len(recipe.seeds)),
+            changed=str(found.get(request.plan.name) or ""),
         )
 
 

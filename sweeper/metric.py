@@ -21,6 +21,7 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
 ALONG_AN_AXIS = frozenset({"best_of", "largest_of"})
 
 _NAME = re.compile(r"[A-Za-z_][\w.\-]*\Z")
+_DEEPEST = 10
 _CALL = re.compile(r"(\w+)\s*\((.*)\)\Z", re.DOTALL)
 
 
@@ -46,6 +47,8 @@ def parse(text: str) -> MetricExpression:
     Raises RequestError where the text is not of that grammar.
     """
     text = text.strip()
+    if text.count("(") > _DEEPEST:
+        raise RequestError(f"metric {text!r} is nested too deeply: write best(val_loss).")
     if _NAME.match(text):
         return MetricExpression("", (text,))
     call = _CALL.match(text)

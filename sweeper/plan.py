@@ -3,9 +3,10 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from sweeper.errors import RequestError
 from sweeper.recipe import Recipe
@@ -53,11 +54,8 @@ class Plan:
 
     @classmethod
     def from_json(cls, text: str) -> "Plan":
-        raw = json.loads(text)
-        raw["arms"] = tuple(PlannedArm(**arm) for arm in raw["arms"])
-        raw["cells"] = tuple(Cell(**cell) for cell in raw["cells"])
-        raw["overrides"] = tuple(raw["overrides"])
-        return cls(**raw)
+        """Raises ValueError for what is no plan: what we read may be another's."""
+        return _reader().validate_json(text)
 
     def read_recipe(self) -> Recipe:
         """The recipe as a typed model."""
@@ -68,3 +66,8 @@ class Plan:
                 f"{self.name} was planned by another version of sweeper: run it again, which "
                 "keeps every trial."
             ) from None
+
+
+@cache
+def _reader() -> TypeAdapter[Plan]:
+    return TypeAdapter(Plan)

@@ -9,6 +9,8 @@ from sweeper.compose import Composer, Override
 from sweeper.design import DesignedArm, design
 from sweeper.errors import RequestError, nearest
 from sweeper.identity import asked, digest, flatten, trial_id
+from sweeper.limits import MOST_CELLS
+from sweeper.masking import is_secret, masked, masked_override
 from sweeper.metric import ALONG_AN_AXIS, parse
 from sweeper.plan import Cell, Plan, PlannedArm
 from sweeper.recipe import BASELINE, Recipe, read_seeds
@@ -76,6 +78,11 @@ def _make_request(
     inherited = _own_of_recipe(recipe.baseline, changing, composer)
     baseline = _rechosen({**inherited, **values}, changing, values, composer)
     designed = design(recipe)
+    if (number := len(designed) * len(recipe.seeds)) > MOST_CELLS:
+        raise RequestError(
+            f"{len(designed)} arms with {len(recipe.seeds)} seeds are {number} trials, and at most "
+            f"{MOST_CELLS} are possible: ask for fewer arms or seeds."
+        )
     configs = {arm.name: _compose_arm(arm, baseline, composer) for arm in designed}
     designed = _without_the_baseline_again(recipe, designed, configs)
     searches = _searches(recipe, designed, configs, baseline, composer)
@@ -88,13 +95,19 @@ def _make_request(
     plan = Plan(
         name=as_name or (_variant(name, configs[BASELINE]) if changing else name),
         recipe_name=name,
-        recipe=recipe.model_dump(mode="json", by_alias=True, exclude_defaults=True),
+        recipe=_recorded(recipe),
         arms=tuple(arms),
         cells=tuple(cells),
-        overrides=tuple(o.text for o in overrides),
+        overrides=tuple(masked_override(o.text) for o in overrides),
     )
     where = configs[BASELINE]
     return Request(plan, trials, where["executor"], where["search"], searches, recipe)
+
+
+def _recorded(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as its plan keeps it: of what holds values of axes, the secrets are masked."""
+    raw = recipe.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    return {k: v if k in ("metrics", "claims", "search") else masked(v) for k, v in raw.items()}
 
 
 def _with_seeds(recipe: Recipe, overrides: Sequence[Override]) -> Recipe:
@@ -155,7 +168,7 @@ def _own_of_recipe(
     the axes stay, since they act on any arrays, less those that count the recipe's own samples.
     """
     replaced = {key.removesuffix("._target_") for key in changing if key.endswith("._target_")}
-    custom = composer.keys(dict.fromkeys(replaced & composer.groups.keys(), "custom"))
+    custom = composer.keys(dict.fromkeys(replaced & composer.sourced, "custom"))
     stays = {key for key in custom if key.split(".")[0] in replaced}
     stays -= {f"data.{key}" for key in SIZES}
     return {k: v for k, v in baseline.items() if k.split(".")[0] not in replaced or k in stays}
@@ -203,7 +216,7 @@ def _planned(
         values = {**baseline, **arm.values}
         axes = {key: _value_of(key, values, configs[arm.name]) for key in names}
         difference = _difference(flat, arm, is_searched=arm.name in searched)
-        planned.append(PlannedArm(arm.name, arm.compared_with, axes, difference))
+        planned.append(PlannedArm(arm.name, arm.compared_with, masked(axes), masked(difference)))
     return planned
 
 
@@ -231,7 +244,7 @@ def _difference(
     if not keys:
         raise RequestError(
             f"arm {arm.name!r} changes nothing of {arm.compared_with!r}, with which it is "
-            f"compared: {dict(arm.values)} are its values already."
+            f"compared: {masked(arm.values)} are its values already."
         )
     if here == flat[BASELINE]:
         raise RequestError(f"arm {arm.name!r} equals the baseline: leave it out, or change it.")
@@ -265,6 +278,9 @@ def _searches(
 ) -> list[Search]:
     if recipe.search is None:
         return []
+    for axis in recipe.search.axes:
+        if is_secret(axis):
+            raise RequestError(f"search.axes: {axis!r} is named like a secret: give it one value.")
     arms = recipe.search.arms or [arm.name for arm in designed]
     found = []
     for arm in designed:

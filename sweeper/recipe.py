@@ -1,5 +1,6 @@
 """A recipe: the question, the baseline, the arms that change it, the seeds, the claims."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -8,12 +9,22 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from sweeper.errors import RequestError, nearest
+from sweeper.limits import MOST_SEEDS
 from sweeper.metric import ALONG_AN_AXIS, MetricExpression, parse
 
 BASELINE = "baseline"
 Goal = Literal["down", "up"]
 Value = bool | int | float | str | list[Any] | dict[Any, Any] | None
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+=,-]*$"
+_LONGEST_NAME = 200  # a file system takes 255 bytes, the end that marks a variant included
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+def is_name_of_a_plan(name: str) -> bool:
+    """Whether it may name a folder under outputs, beside the trials and the cache."""
+    taken = ("all", "cache", "trials", "reproduction.csv")
+    fits = len(name) <= _LONGEST_NAME and re.fullmatch(NAME, name)
+    return bool(fits) and not name.startswith("sweeper.") and name not in taken
 
 
 class _Part(BaseModel):
@@ -42,7 +53,7 @@ class Metric(_Part):
 class Arm(_Part):
     """A change of the baseline, or of the arm that `from` names."""
 
-    name: str = Field(pattern=NAME)
+    name: str = Field(pattern=NAME, max_length=_LONGEST_NAME)
     set: dict[str, Value] = Field(
         default_factory=dict,
         description="Axes and their values; a bare key chooses from a group.",
@@ -54,7 +65,7 @@ class Arm(_Part):
 
 class _Claim(_Part):
     statement: str = Field(min_length=1, description="What the document asserts, in own words.")
-    documented: str | float = Field("", description="The document's own figure.")
+    documented: str | _Finite = Field("", description="The document's own figure.")
     metric: str | None = Field(None, description="The metric; the recipe's first if not given.")
 
     @field_validator("metric")
@@ -80,7 +91,7 @@ class Comparison(_Claim):
     kind: Literal["better", "worse", "no_effect", "no_worse"]
     arm: str | None = None
     reference: str | None = Field(None, description="The arm it started from if not given.")
-    contrast: dict[str, float] | None = Field(
+    contrast: dict[str, _Finite] | None = Field(
         None, description="Weights of arms; their weighted sum is compared with zero."
     )
 
@@ -167,7 +178,7 @@ Assertion = Annotated[
 class Claim(_Part):
     """A row of the ledger: one assertion, or several with letters."""
 
-    id: str = Field(pattern=r"^[A-Za-z0-9_.\-]+$")
+    id: str = Field(pattern=r"^[A-Za-z0-9_.\-]+$", max_length=_LONGEST_NAME)
     source: str | None = Field(None, description="The document; the recipe's if not given.")
     assertion: Assertion | None = None
     parts: dict[str, Assertion] | None = Field(
@@ -207,7 +218,7 @@ class Range(_Part):
     high: float | None = Field(None, allow_inf_nan=False)
     log: bool = False
     integer: bool = False
-    choices: list[bool | int | float | str] | None = Field(None, min_length=1)
+    choices: list[bool | int | _Finite | str] | None = Field(None, min_length=1)
 
     @model_validator(mode="after")
     def _is_a_range(self) -> Self:
@@ -221,6 +232,10 @@ class Range(_Part):
             raise ValueError(f"`low < high` must hold, but got (low={self.low}, high={self.high})")
         if self.integer and not (self.low.is_integer() and self.high.is_integer()):
             raise ValueError(f"an integer range has whole ends, but got {self.low} and {self.high}")
+        if math.isinf(self.high - self.low):
+            raise ValueError(f"a range is finite, but got {self.low} to {self.high}")
+        if self.integer and max(-self.low, self.high) > 2**53:
+            raise ValueError("an integer range lies within ±2**53, where floats are whole")
         if self.log and self.low <= 0:
             raise ValueError(f"a log range starts above zero, but got low={self.low}")
         return self
@@ -285,9 +300,11 @@ class Recipe(_Part):
     @field_validator("metrics", mode="before")
     @classmethod
     def _bare_metrics(cls, metrics: Any) -> Any:
-        if isinstance(metrics, list):
+        if isinstance(metrics, list) and all(isinstance(metric, str) for metric in metrics):
             metrics = dict.fromkeys(metrics)
-        return {k: v or {} for k, v in metrics.items()} if isinstance(metrics, dict) else metrics
+        if not isinstance(metrics, dict):
+            return metrics
+        return {k: {} if v is None else v for k, v in metrics.items()}
 
     @field_validator("metrics")
     @classmethod
@@ -368,6 +385,8 @@ def read_seeds(seeds: Any) -> list[int]:
     if isinstance(seeds, int):
         if seeds < 1:
             raise ValueError(f"seeds is at least 1, but got {seeds}")
+        if seeds > MOST_SEEDS:
+            raise ValueError(f"seeds is at most {MOST_SEEDS}, but got {seeds}")
         return list(range(seeds))
     if not seeds or any(isinstance(s, bool) or not isinstance(s, int) or s < 0 for s in seeds):
         raise ValueError(f"a list of seeds holds whole numbers from 0 up, but got {seeds!r}")

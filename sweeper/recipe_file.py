@@ -11,8 +11,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from sweeper.errors import RequestError, nearest
+from sweeper.limits import MOST_OF_A_FILE, MOST_VALUES, check_size
+from sweeper.masking import masked
 from sweeper.recipe import (
-    NAME,
     Arm,
     Claim,
     Comparison,
@@ -25,6 +26,7 @@ from sweeper.recipe import (
     Reaches,
     Recipe,
     Search,
+    is_name_of_a_plan,
 )
 
 
@@ -34,10 +36,7 @@ def load_recipe(name: str, folders: list[Path]) -> tuple[str, Recipe]:
     Returns its name (the file's stem) and the recipe; raises RequestError naming file and place.
     """
     path = _find(name, folders)
-    try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise RequestError(f"{path}: cannot be read as YAML: {error}") from None
+    raw = _read(path)
     if not isinstance(raw, dict):
         raise RequestError(f"{path}: a recipe is a mapping with a question, a baseline and arms.")
     if not is_name_of_a_plan(path.stem):
@@ -47,10 +46,23 @@ def load_recipe(name: str, folders: list[Path]) -> tuple[str, Recipe]:
     return path.stem, read_recipe(raw, where=str(path))
 
 
-def is_name_of_a_plan(name: str) -> bool:
-    """Whether it may name a folder under outputs, beside the trials and the cache."""
-    taken = ("all", "cache", "trials", "reproduction.csv")
-    return bool(re.fullmatch(NAME, name)) and not name.startswith("sweeper.") and name not in taken
+def _read(path: Path) -> Any:
+    """What the YAML says, if it can be walked through."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(MOST_OF_A_FILE + 1)
+        if len(text) > MOST_OF_A_FILE:
+            raise RequestError(f"{path}: is larger than any recipe (256 KiB): is it another file?")
+        raw = yaml.load(text.decode(), Loader=_UniqueKeys)
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise RequestError(f"{path}: cannot be read as YAML: {error}") from None
+    except RecursionError:
+        raise RequestError(f"{path}: is nested too deeply: write it flatter.") from None
+    try:
+        check_size(raw, MOST_VALUES)
+    except RequestError as error:
+        raise RequestError(f"{path}: {error}") from None
+    return raw
 
 
 def read_recipe(raw: Mapping[str, Any], *, where: str) -> Recipe:
@@ -98,7 +110,7 @@ def _in_words(where: str, detail: ErrorDetails) -> str:
     else:
         message = message.replace("valid dictionary", "mapping").replace("valid list", "list")
         if isinstance(given, str | int | float | bool):
-            message += f" (got {given!r})"
+            message += f" (got {masked(given, where)!r})"
     return f"{place}{message}" + ("" if message.endswith("?") else ".")
 
 
@@ -134,14 +146,21 @@ def _keys(place: tuple[Any, ...]) -> list[str]:
 def _find(name: str, folders: list[Path]) -> Path:
     if name.endswith((".yaml", ".yml")) or "/" in name:
         path = Path(name)
-        if not path.is_file():
+        if not _is_file(path):
             raise RequestError(f"there is no recipe file {name!r}.")
         return path
     for folder in folders:
-        if (folder / f"{name}.yaml").is_file():
+        if _is_file(folder / f"{name}.yaml"):
             return folder / f"{name}.yaml"
     known = recipe_names(folders)
     raise RequestError(f"unknown recipe {name!r}. " + nearest(name, known, what="recipes"))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long for any
+        return False
 
 
 def recipe_names(folders: list[Path]) -> list[str]:
@@ -194,7 +213,30 @@ def _lay_assertions_flat(schema: dict[str, Any]) -> None:
 class _UniqueKeys(yaml.SafeLoader):
     """A safe loader that refuses a key given twice and reads 1e-3 as a number, as Hydra does."""
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:  # 2020-13-45, !!int x
+            what = node.tag.rpartition(":")[2]
+            raise yaml.constructor.ConstructorError(
+                None, None, f"this is no {what}: {error}", node.start_mark
+            ) from None
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        super().flatten_mapping(node)
+        if len(node.value) > MOST_VALUES:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"more than {MOST_VALUES} keys are merged", node.start_mark
+            )
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        if not isinstance(node, yaml.MappingNode):
+            return super().construct_mapping(node, deep)  # which says so
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a list or mapping cannot be a key", key.start_mark
+                )
         seen = Counter(
             self.construct_object(key, deep=True) for key, _ in node.value if key.value != "<<"
         )

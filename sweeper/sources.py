@@ -1,8 +1,10 @@
 """Where the loop's trials come from: the cells of a fixed design, and searches."""
 
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from heapq import heapify, heappop, heappush
 from statistics import fmean
 from typing import Any
 
@@ -47,35 +49,96 @@ def told_metric(request: Request, metric: str | None = None) -> tuple[MetricExpr
 
 
 class FixedCells:
-    """The cells of a design, in order; each enqueued with Optuna just before it is asked for."""
+    """The cells of a design, each enqueued with Optuna just before it is asked for.
+
+    The arm expected to take longest comes first, so that no long trial is left for the end; an arm
+    that nobody has timed yet comes before those, each such arm once before any twice.
+    """
 
     def __init__(
-        self, request: Request, cells: Sequence[Cell], statuses: Mapping[str, str]
+        self,
+        request: Request,
+        cells: Sequence[Cell],
+        statuses: Mapping[str, str],
+        durations: Mapping[str, float],
     ) -> None:
         self._trials = request.trials
-        self._waiting = deque(c for c in cells if statuses.get(c.trial_id) not in FINAL)
+        self._arms: dict[str, _ArmQueue] = {}
+        for cell in cells:
+            arm = self._arms.setdefault(cell.arm, _ArmQueue(len(self._arms)))
+            if cell.trial_id in durations:
+                arm.took(durations[cell.trial_id])
+            if statuses.get(cell.trial_id) not in FINAL:
+                arm.waiting.append(cell)
+        self._waiting = sum(len(arm.waiting) for arm in self._arms.values())
+        self._urgent = [(arm.urgency, name) for name, arm in self._arms.items() if arm.waiting]
+        heapify(self._urgent)
         self.metric, self._goal = told_metric(request)
-        self._numbers: dict[str, list[int]] = {}  # several where two arms ask for the same trial
+        self._asked: dict[str, list[tuple[int, str]]] = {}  # two arms may ask for the same trial
         seeds = [c.seed for c in cells] or [0]
         self._study = Study(cell_space([a.name for a in request.plan.arms], seeds), self._goal)
 
     @property
     def is_done(self) -> bool:
-        return not self._waiting and not self._numbers
+        return not self._asked and not self._waiting
 
     def ask(self) -> Trial | None:
         """The next trial, or None where nothing waits."""
-        if not self._waiting:
+        cell = self._next()
+        if cell is None:
             return None
-        cell = self._waiting.popleft()
         asked = self._study.ask({"arm": cell.arm, "seed": cell.seed})
-        self._numbers.setdefault(cell.trial_id, []).append(asked.number)
+        self._asked.setdefault(cell.trial_id, []).append((asked.number, cell.arm))
         return self._trials[cell.trial_id]
+
+    def _next(self) -> Cell | None:
+        """From the most urgent arm; what changed since it was queued is queued again."""
+        while self._urgent:
+            urgency, name = heappop(self._urgent)
+            arm = self._arms[name]
+            if not arm.waiting:
+                continue
+            if urgency != arm.urgency:
+                self._queue(name)
+                continue
+            cell = arm.waiting.popleft()
+            arm.started += 1
+            self._waiting -= 1
+            self._queue(name)
+            return cell
+        return None
 
     def tell(self, trial_id: str, ending: Ending) -> None:
         found = result(ending, self.metric, self._goal)
-        for number in self._numbers.pop(trial_id, ()):
+        for number, arm in self._asked.pop(trial_id, ()):
             self._study.tell(number, found.status, found.value)
+            self._arms[arm].took(ending.duration_s)
+            self._queue(arm)
+
+    def _queue(self, name: str) -> None:
+        if self._arms[name].waiting:
+            heappush(self._urgent, (self._arms[name].urgency, name))
+
+
+@dataclass
+class _ArmQueue:
+    """An arm's waiting cells, and how long its trials take as far as is known."""
+
+    order: int
+    waiting: deque[Cell] = field(default_factory=deque)
+    started: int = 0
+    timed: int = 0
+    seconds: float = 0.0
+
+    def took(self, duration_s: float) -> None:
+        self.timed += 1
+        self.seconds += duration_s
+
+    @property
+    def urgency(self) -> tuple[float, int, int]:
+        """Least is most urgent: the longest mean duration, then the fewest started."""
+        expected_s = self.seconds / self.timed if self.timed else math.inf
+        return -expected_s, self.started, self.order
 
 
 @dataclass
@@ -85,6 +148,15 @@ class _Proposal:
     trials: list[Trial]
     waiting: deque[Trial]
     results: dict[str, Result] = field(default_factory=dict)
+
+
+def study_name(request: Request, search: Search) -> str:
+    """What is asked, how, and by which sampler: another of these is another study."""
+    assert request.recipe is not None and request.recipe.search is not None
+    space = request.recipe.search.model_dump(mode="json", exclude={"trials", "arms"})
+    config = {k: v for k, v in search.config.items() if k != "executor"}
+    asked = digest({"config": config, "space": space}, 8)
+    return f"{request.plan.name}/{search.arm}/{asked}"
 
 
 class SearchedArm:
@@ -98,14 +170,7 @@ class SearchedArm:
         self._store, self._composer, self._slots = store, composer, slots
         self.arm = search.arm
         self.metric, self._goal = told_metric(request, self._settings.metric)
-        # What is asked, how, and by which sampler: another of these is another study.
-        self._name = f"{request.plan.name}/{search.arm}/" + digest(
-            {
-                "config": {k: v for k, v in search.config.items() if k != "executor"},
-                "space": self._settings.model_dump(mode="json", exclude={"trials", "arms"}),
-            },
-            8,
-        )
+        self._name = study_name(request, search)
         sampler = make_sampler(request.sampler, self._name)
         self._study = Study(search_space(self._settings.axes), self._goal, sampler)
         self._asked = 0

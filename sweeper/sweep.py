@@ -11,15 +11,17 @@ from typing import Any, Protocol
 from sweeper.compose import Composer
 from sweeper.errors import RequestError
 from sweeper.executors.job import Ended, Executor, Job, Reported
+from sweeper.fingerprint import DataSets
 from sweeper.folders import Outputs
 from sweeper.planning import Request
 from sweeper.sources import FixedCells, SearchedArm
 from sweeper.store import Store
-from sweeper.trial import FINAL, Trial
+from sweeper.trial import FINAL, RESULTS, Ending, Trial, joined
 
 _CALLED = ("task", "model", "data")
-# Endings that are nobody's fault but the moment's: such a trial is tried once more.
-_RETRIED = ("crashed", "lost")
+# How often a trial is tried again after an ending that was not its own doing, each counted apart.
+# Being told to stop is nobody's fault, but a trial that always is must not run for ever.
+_RETRIES = {"crashed": 1, "lost": 1, "oom": 1, "preempted": 100}
 
 
 class Watcher(Protocol):
@@ -34,8 +36,8 @@ class Watcher(Protocol):
     def ended(self, event: Ended, *, again: bool) -> None:
         """An attempt ended and is recorded; with `again` the trial is tried once more."""
 
-    def interrupted(self, running: int) -> None:
-        """The first interrupt came: so many trials still run to their end."""
+    def interrupted(self, running: int, *, is_preempted: bool) -> None:
+        """The first interrupt came: so many trials still run to their end, or to a checkpoint."""
 
     def finished(self, request: Request) -> None:
         """Every cell of a recipe has its answer."""
@@ -57,7 +59,9 @@ class How:
     outputs: Outputs
     allowed: Sequence[str] = ()
     timeout_s: float | None = None
+    memory_mib: int | None = None
     retry: bool = False
+    data: DataSets | None = None  # whose digests go on record with each attempt
 
 
 class Sweep:
@@ -66,60 +70,67 @@ class Sweep:
     def __init__(self, store: Store, executor: Executor, how: How, watcher: Watcher) -> None:
         self._store, self._executor, self._how, self._watcher = store, executor, how, watcher
         self._studies: list[_Study] = []
-        self._running: dict[str, Trial] = {}
+        self._running: dict[str, tuple[int, Trial]] = {}  # by id, with the attempt that counts
+        self._overtaken: set[str] = set()  # answered by an attempt that had been given up
         self._tellers: dict[str, list[FixedCells | SearchedArm]] = defaultdict(list)
         self._again: list[Trial] = []
         self._interrupts = 0
+        self.was_preempted = False
         self._has_said_so = False
 
     @property
     def was_interrupted(self) -> bool:
-        return self._interrupts > 0
+        return self._interrupts > 0 or self.was_preempted
 
     def run(self, requests: Sequence[Request], composer: Composer) -> None:
         """Run until every cell is answered, or until an interrupt has let what runs end.
 
         Raises RequestError where a child found the request itself to be wrong.
         """
-        self._store.cancel_running()
         with self._interruptible():
-            self._check_functions(requests)
-            self._begin(requests, composer)
-            self._loop()
+            self.begin(requests, composer)
+            ended: list[Ended] = []
+            while self.turn(ended):
+                ended = []
+                while not ended:
+                    ended = self._executor.events(self._judge)
+                    self._say_interrupted()
 
-    def _loop(self) -> None:
-        ended: list[Ended] = []
-        while True:
-            with self._store.turn():  # one commit: results in, next trials out
-                recorded = [(event, self._record(event)) for event in ended]
-                mends = [self._placed(event) for event in ended if event.mend]
-                self._conclude_searches()
-                jobs = [] if mends or self.was_interrupted else self._next_jobs()
-            if self.was_interrupted:
-                for job in self._executor.drop():
-                    del self._running[job.trial_id]  # its attempt is cancelled at the end
-            for job in jobs:
-                self._executor.start(job)
-                self._watcher.started(job)
-            for event, again in recorded:
-                self._watcher.ended(event, again=again)
-            if mends:
-                raise RequestError(mends[0])
-            self._announce_finished()
-            if not self._running:
-                return
-            ended = []
-            while not ended:
-                ended = self._executor.events(self._judge)
-                self._say_interrupted()
+    def begin(self, requests: Sequence[Request], composer: Composer) -> None:
+        """Take over what an earlier sweep left, and plan what is missing."""
+        self._store.cancel_running()
+        self._check_functions(requests)
+        self._plan(requests, composer)
+
+    def turn(self, ended: Sequence[Ended]) -> bool:
+        """One commit: results in, next trials out. Returns whether anything runs."""
+        with self._store.turn():
+            ended = [event for event in ended if not self._was_recorded(event)]
+            recorded = [(event, self._record(event)) for event in ended]
+            mends = [self._placed(event) for event in ended if event.mend]
+            self._conclude_searches()
+            jobs = [] if mends or self.was_interrupted else self._next_jobs()
+        if self.was_interrupted:
+            for job in self._executor.drop():
+                del self._running[job.trial_id]  # its attempt is cancelled at the end
+        for job in jobs:
+            self._executor.start(job)
+        for event, again in recorded:
+            self._watcher.ended(event, again=again)
+        for job in jobs:
+            self._watcher.started(job)
+        if mends:
+            raise RequestError(mends[0])
+        self._announce_finished()
+        return bool(self._running)
 
     def _say_interrupted(self) -> None:
         """Once, and not in the signal's handler: it may have come in the middle of a print."""
         if self.was_interrupted and not self._has_said_so:
             self._has_said_so = True
-            self._watcher.interrupted(len(self._running))
+            self._watcher.interrupted(len(self._running), is_preempted=self.was_preempted)
 
-    def _begin(self, requests: Sequence[Request], composer: Composer) -> None:
+    def _plan(self, requests: Sequence[Request], composer: Composer) -> None:
         with self._store.turn():
             for request in requests:
                 self._store.save_plan(request.plan)
@@ -130,8 +141,9 @@ class Sweep:
                 asked = {t for request in requests for t in request.trials}
                 self._store.forget(t for t in asked if statuses.get(t) in failed)
                 statuses = self._store.statuses()
+            durations = self._store.durations()
             for request in requests:
-                fixed = FixedCells(request, request.plan.cells, statuses)
+                fixed = FixedCells(request, request.plan.cells, statuses, durations)
                 slots = self._executor.slots
                 searched = [
                     SearchedArm(request, s, self._store, composer, slots) for s in request.searches
@@ -176,6 +188,9 @@ class Sweep:
             cache=str(outputs.cache.resolve()),
             allowed=tuple(self._how.allowed),
             timeout_s=self._how.timeout_s,
+            memory_mib=self._how.memory_mib,
+            alone=attempt > 1 and self._store.tally(trial.trial_id, ("oom",)) > 0,
+            data=self._how.data.of(trial.config) if self._how.data else {},
         )
 
     def _next_jobs(self) -> list[Job]:
@@ -187,7 +202,7 @@ class Sweep:
                     continue  # its last proposals were answered already; now there are new cells
                 break
             attempt = self._store.start(trial.trial_id)
-            self._running[trial.trial_id] = trial
+            self._running[trial.trial_id] = attempt, trial
             jobs.append(self._job(trial, attempt))
         return jobs
 
@@ -216,19 +231,63 @@ class Sweep:
         self._tellers[trial.trial_id].append(source)
         return False
 
+    def _was_recorded(self, event: Ended) -> bool:
+        """Whether it is told a second time how an attempt ended; being lost was no end."""
+        job = event.job
+        if self._running.get(job.trial_id, (0,))[0] == job.attempt:
+            return False
+        left = ("running", "cancelled", "lost")
+        return self._store.attempt_status(job.trial_id, job.attempt) not in left
+
     def _record(self, event: Ended) -> bool:
         """Write an ending and tell whoever asked; returns whether the trial is tried again."""
-        trial, ending = self._running.pop(event.job.trial_id), event.ending
+        trial_id, attempt, ending = event.job.trial_id, event.job.attempt, event.ending
+        current, trial = self._running.get(trial_id, (0, None))
+        if attempt == current:
+            del self._running[trial_id]
         if event.mend:  # the request is at fault, not the trial: it waits for the mend
             ending = replace(ending, status="cancelled")
-        again = ending.is_chance and not self._store.tally(trial.trial_id, _RETRIED)
-        self._store.end(event.job.trial_id, event.job.attempt, event.device, ending, again=again)
-        if again:
+        if self._comes_too_late(event, is_current=attempt == current):
+            ending = replace(ending, status="superseded")
+        again = trial is not None and self._is_worth_another(trial_id, ending)
+        if ending.status == "preempted" and not again:
+            ending = replace(ending, status="crashed", error="told to stop a hundred times over")
+        if attempt > 1 and ending.status in FINAL:
+            ending = self._with_points_before(trial_id, ending)
+        self._store.end(trial_id, attempt, event.device, ending, again=again)
+        if again and trial is not None:
             self._again.append(trial)
-        elif not event.mend:
-            for source in self._tellers.pop(trial.trial_id):
-                source.tell(trial.trial_id, ending)
+        elif ending.status in FINAL:
+            for source in self._tellers.pop(trial_id, ()):
+                source.tell(trial_id, ending)
         return again
+
+    def _comes_too_late(self, event: Ended, *, is_current: bool) -> bool:
+        """Whether another attempt has answered; the first accepted result is the trial's.
+
+        One that was given up as lost may come back: its result counts if there is none yet.
+        """
+        trial_id = event.job.trial_id
+        if is_current:
+            return trial_id in self._overtaken
+        answer = self._store.answer(trial_id)
+        if event.ending.status not in RESULTS or (answer and answer.status != "lost"):
+            return True
+        self._again = [trial for trial in self._again if trial.trial_id != trial_id]
+        self._overtaken.add(trial_id)
+        return False
+
+    def _is_worth_another(self, trial_id: str, ending: Ending) -> bool:
+        is_chance = ending.is_chance or ending.status == "preempted"
+        budget = _RETRIES.get(ending.status, 0)
+        return is_chance and self._store.tally(trial_id, (ending.status,)) < budget
+
+    def _with_points_before(self, trial_id: str, ending: Ending) -> Ending:
+        """With what earlier attempts reported before the point from which this one went on."""
+        curve = ending.curve
+        for earlier in reversed(self._store.attempts(trial_id)):
+            curve = joined(earlier.ending.curve, curve)
+        return replace(ending, curve=curve)
 
     def _placed(self, event: Ended) -> str:
         """The mend with the recipe and the arm that it concerns."""
@@ -254,7 +313,7 @@ class Sweep:
                     c for c in study.request.plan.cells
                     if c.arm == source.arm and c.phase == "report"
                 ]  # fmt: skip
-                study.sources.append(FixedCells(study.request, cells, self._store.statuses()))
+                study.sources.append(FixedCells(study.request, cells, self._store.statuses(), {}))
                 concluded = True
         return concluded
 
@@ -270,7 +329,7 @@ class Sweep:
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
-        """First SIGINT: finish what runs. Second: stop now."""
+        """First SIGINT: finish what runs. Second: stop now. SIGTERM, SIGUSR2: leave checkpoints."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -280,8 +339,16 @@ class Sweep:
             if self._interrupts > 1:
                 raise KeyboardInterrupt
 
-        before = signal.signal(signal.SIGINT, interrupt)
+        def preempt(*_: object) -> None:
+            self.was_preempted = True
+            self._executor.preempt()
+
+        handlers = {
+            signal.SIGINT: interrupt, signal.SIGTERM: preempt, signal.SIGUSR2: preempt,
+        }  # fmt: skip
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)

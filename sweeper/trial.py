@@ -4,12 +4,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from sweeper.masking import masked
+
 Status = Literal[
     "waiting", "running", "done", "diverged", "pruned", "failed", "crashed", "oom",
-    "timeout", "lost", "skipped", "preempted", "cancelled",
+    "timeout", "lost", "skipped", "preempted", "cancelled", "superseded",
 ]  # fmt: skip
 
-# A trial with one of these answers its cell; `preempted` and `cancelled` send it back to waiting.
+# A trial with one of these answers its cell; `preempted` and `cancelled` send it back to waiting,
+# and a `superseded` attempt came after another had answered.
 RESULTS: frozenset[str] = frozenset({"done", "diverged"})
 FINAL: frozenset[str] = RESULTS | {
     "pruned", "failed", "crashed", "oom", "timeout", "lost", "skipped",
@@ -43,7 +46,7 @@ class Config(Mapping[str, Any]):
         return len(self._values)
 
     def __repr__(self) -> str:
-        return f"Config({self._values!r})"
+        return f"Config({masked(self._values)!r})"
 
 
 @dataclass(frozen=True)
@@ -70,3 +73,27 @@ class Ending:
     duration_s: float = 0.0
     versions: Mapping[str, str] = field(default_factory=dict)
     is_chance: bool = False  # the death was the moment's, not the code's: worth one more try
+    # What it ran with, a digest by path: the user's modules, and the files that the config names.
+    sources: Mapping[str, str] = field(default_factory=dict)
+    data: Mapping[str, str] = field(default_factory=dict)
+
+
+Curve = Mapping[str, list[float | None]]
+
+
+def joined(earlier: Curve, later: Curve) -> Curve:
+    """A curve with the points of an earlier attempt that lie before its first step."""
+    steps, before = later.get("step"), earlier.get("step")
+    if not steps or not before:
+        return later
+    kept = sum(step < steps[0] for step in before)  # type: ignore[operator]
+    if not kept:
+        return later
+    names = dict.fromkeys([*earlier, *later])
+    return {
+        name: [
+            *(earlier[name][:kept] if name in earlier else [None] * kept),
+            *(later[name] if name in later else [None] * len(steps)),
+        ]
+        for name in names
+    }

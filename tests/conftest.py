@@ -15,6 +15,11 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import settings
+
+# Always the same examples, however busy the machine is.
+settings.register_profile("ours", deadline=None, derandomize=True, database=None)
+settings.load_profile("ours")
 
 # What befalls a trial is an axis of its own, so that one sweep sees all of it.
 INSTANT = '''
@@ -118,10 +123,13 @@ class Project:
         raw = {k: v for k, v in {**TINY, **changes}.items() if v is not None}
         return self.write(f"recipes/{name}.yaml", yaml.safe_dump(raw, sort_keys=False))
 
-    def start(self, *words: str, **env: str) -> "subprocess.Popen[str]":
+    def start(
+        self, *words: str, command: Sequence[str] | None = None, **env: str
+    ) -> "subprocess.Popen[str]":
         """The command line in a group of its own, as a shell starts it."""
         begun = subprocess.Popen(
-            [sys.executable, "-m", "sweeper", *words], cwd=self.folder, env=environment(**env),
+            command or [sys.executable, "-m", "sweeper", *words],
+            cwd=self.folder, env=environment(**env),
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip
         self.started.append(begun)

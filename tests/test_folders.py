@@ -1,5 +1,6 @@
 """Where things lie."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,30 @@ def test_everything_lies_under_the_folder_of_results() -> None:
     assert outputs.recipe("tiny") == Path("results/tiny")
     assert outputs.trial("abc") == Path("results/trials/abc")
     assert {outputs.lock.parent, outputs.cache.parent} == {Path("results")}
+
+
+@pytest.mark.parametrize("name", ["../tiny", "/tiny", "a/b", "..", "", ".", "a\0b"])
+def test_the_name_of_a_plan_leads_nowhere_else(name: str) -> None:
+    with pytest.raises(RequestError, match="which no version of sweeper writes: use a store of"):
+        Outputs(Path("results")).recipe(name)
+
+
+def test_what_is_made_in_private_is_for_its_owner_alone(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        with folders.private():
+            (tmp_path / "a" / "b").mkdir(parents=True)
+            (tmp_path / "a" / "file").touch()
+        (tmp_path / "open").touch()
+        assert os.umask(0o022) == 0o022
+    finally:
+        os.umask(before)
+    modes = {p.name: oct(p.stat().st_mode & 0o777) for p in tmp_path.rglob("*")}
+    assert modes == {"a": "0o700", "b": "0o700", "file": "0o600", "open": "0o644"}
+
+
+def test_a_link_in_the_place_of_a_file_of_ours_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic links"):
+        folders.new_file(tmp_path / "link", os.O_APPEND)
+    assert not (tmp_path / "elsewhere").exists()

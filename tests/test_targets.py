@@ -23,6 +23,19 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "number = 3\n"
         "class Net:\n    def __init__(self, width, depth=2, *, input_shape=None): self.all = (width, depth, input_shape)\n"
         "def anything(**values): return values\n"
+        "import functools, subprocess, operator, ctypes\n"
+        "class Thing:\n    __module__ = 'own_code'\n    def __call__(self): return 1\n    @classmethod\n    def make(cls): return cls()\n"
+        "class Disguised(subprocess.Popen): pass\n"
+        "thing, made, bound = Thing(), Thing.make, Thing().__call__\n"
+        "kept, halfway = functools.lru_cache(anything), functools.partial(anything, a=1)\n"
+        "part = functools.partial(functools.partial(os.system), 'true')\n"
+        "part.__module__ = part.__qualname__ = 'own_code'\n"
+        "cached = functools.lru_cache(os.system)\n"
+        "cached.__module__ = 'own_code'\n"
+        "wrapped = functools.wraps(anything)(functools.partial(os.system))\n"
+        "Popen, call, evaluate, get = subprocess.Popen, subprocess.call, eval, getattr\n"
+        "method, c = operator.methodcaller('system', 'true'), ctypes.CDLL(None).system\n"
+        "add, popen = [].append, subprocess.Popen.wait\n"
     )
     (tmp_path / "own_code_more.py").write_text("def f(): return 1\n")
     (tmp_path / "own_broken.py").write_text("import no_such_library_of_anybody\n")
@@ -49,8 +62,36 @@ def test_a_function_of_any_keywords_gets_what_is_given(own: None) -> None:
     assert targets.call("own_code.anything", {"a": 1}, {"b": 2}) == {"a": 1}
 
 
-def test_our_own_is_always_allowed() -> None:
-    assert targets.load("sweeper.identity.digest")("a", 6) == "ac8d83"
+def test_our_own_data_models_and_training_are_always_allowed() -> None:
+    assert len(targets.load("sweeper.training.data.diabetes")()[1]) == 442
+
+
+@pytest.mark.parametrize("path", ["sweeper.api.run", "sweeper.targets.allow", "sweeper.run"])
+def test_the_rest_of_our_own_is_not_for_configurations(path: str) -> None:
+    with pytest.raises(RequestError, match=r"only its data, models and training may be named\.$"):
+        targets.load(path)
+
+
+def test_what_the_user_made_of_their_own_functions_is_theirs(own: None) -> None:
+    for name in ("bound", "kept", "halfway", "thing", "made"):
+        assert callable(targets.load(f"own_code.{name}")), name
+
+
+@pytest.mark.parametrize(
+    "prefixes, message",
+    [
+        pytest.param("own", "allow is a list of prefixes, as in ['own'].", id="one-text"),
+        *(pytest.param([bad], f"--allow {bad!r} is no module", id=f"{bad!r}") for bad in ("", ".", "own*", "own code", "./own.py", "*", "own..x", ".own", "own;os")),
+    ],
+)  # fmt: skip
+def test_a_prefix_is_a_dotted_name(prefixes: Any, message: str) -> None:
+    with pytest.raises(RequestError) as refused:
+        targets.check_prefixes(prefixes)
+    assert message in str(refused.value)
+
+
+def test_a_dot_at_its_end_changes_nothing_of_a_prefix() -> None:
+    assert targets.check_prefixes(["own.", "my.nets"]) == ("own", "my.nets")
 
 
 @pytest.mark.parametrize(
@@ -60,6 +101,19 @@ def test_our_own_is_always_allowed() -> None:
         pytest.param("own_code_more.f", "_target_ 'own_code_more.f' is not allowed", id="a-longer-name-is-another-module"),
         pytest.param("own_code.run", "_target_ 'own_code.run' is really 'posix.system', which is not allowed: add --allow posix", id="what-is-merely-imported"),
         pytest.param("own_code.borrowed", "is really 'posixpath.join', which is not allowed", id="a-function-under-another-name"),
+        *(pytest.param(f"own_code.{name}", f"is really '{home}", id=name) for name, home in {
+            "part": "posix.system'", "cached": "posix.system'", "wrapped": "posix.system'", "Popen": "subprocess.Popen'", "call": "subprocess.call'",
+            "evaluate": "builtins.eval'", "get": "builtins.getattr'", "method": "operator.methodcaller'", "c": "ctypes.", "add": "builtins.list.append'",
+            "popen": "subprocess.Popen.wait'", "__class__": "builtins.module'", "__init__": "builtins.", "__dir__": "builtins.", "__getattribute__": "builtins.", "__setattr__": "builtins.",
+        }.items()),
+        *(pytest.param(path, message, id=path) for path, message in {
+            "own_code.os.system": "there is no module 'own_code.os'", "own_code.__loader__.load_module": "there is no module 'own_code.__loader__'",
+            "own_code.__builtins__": "is a dict, not a callable", "own_code.__spec__": "not a callable", "own_code.__loader__": "not a callable",
+            "own_code.thing.__class__": "there is no module 'own_code.thing'", "": "is no dotted name", ".own_code.anything": "is no dotted name",
+            "own_code..anything": "is no dotted name", "own_code.anything()": "is no dotted name", "own_code/../own_code.anything": "is no dotted name",
+            "own_code:anything": "is no dotted name", "own_code.anything ": "is no dotted name", "own_code .anything": "is no dotted name",
+            "Own_code.anything": "is not allowed", "ᵒwn_code.anything": "is not allowed",
+        }.items()),
         pytest.param("own_code.os", "is a module, not a callable", id="a-module"),
         pytest.param("own_code.number", "_target_ 'own_code.number' is a int, not a callable.", id="a-number"),
         pytest.param("own_code.nothing", "module 'own_code' has no 'nothing'", id="no-such-name"),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+LOCAL = ("run", "tiny", "--recipes", "recipes", "--allow", "instant", "executor=local")
 RUN = ("run", "tiny", "--recipes", "recipes", "--allow", "instant", "executor=inline")
 PLAN = ("plan", "tiny", "--recipes", "recipes")
 X1 = {"id": "X1", "arm": "larger", "kind": "worse", "statement": "worse"}
@@ -22,6 +23,7 @@ def check(answer: Any, *said: str) -> None:
     assert answer.code == 2, answer
     assert "Traceback" not in answer.err + answer.out
     assert answer.err.startswith("sweeper: ")
+    assert len(answer.err) < 2000
     for part in said:
         assert part in answer.err
 
@@ -33,6 +35,8 @@ REQUESTS = {
     "run-no-recipe": (("run",), "name a recipe, or `all`"),
     "plan-no-recipe": (("plan", "seeds=3"), "name a recipe, or `all`"),
     "run-no-such-file": (("run", "recipes/none.yaml"), "there is no recipe file 'recipes/none.yaml'"),
+    "plan-name-of-many-letters": (("plan", "x" * 5000), "unknown recipe 'xxx"),
+    "plan-file-of-many-letters": (("plan", "x" * 5000 + ".yaml"), "there is no recipe file 'xxx"),
     "plan-recipe-is-a-folder": (("plan", "recipes/"), "there is no recipe file 'recipes/'"),
     "run-as-with-two": ((*RUN, "train_loss_not_falling", "--as", "mine"), "--as names one variant: give one recipe with it"),
     "as-the-store": ((*RUN, "--as", "sweeper.sqlite"), "--as 'sweeper.sqlite' cannot name a folder of results"),
@@ -45,6 +49,17 @@ REQUESTS = {
     "no-value": ((*PLAN, "optim.lr="), "optim.lr"),
     "not-the-grammar": ((*PLAN, "optim.lr=[0.1"), "override 'optim.lr=[0.1' cannot be read"),
     "deletion": ((*PLAN, "~optim=adam"), "only axis=value and +axis=value are known"),
+    "number-of-many-digits": ((*PLAN, "optim.lr=" + "9" * 5000), "cannot be read (Exceeds the limit (4300 digits)"),
+    "nested-deeply": ((*PLAN, "optim.lr=" + "[" * 3000), "override 'optim.lr' is nested more than 30 levels deep."),
+    "nested-deeply-in-mappings": ((*PLAN, "optim.lr=" + "{a:" * 200 + "1" + "}" * 200), "override 'optim.lr' is nested more than 30 levels deep."),
+    "long-override": ((*PLAN, "optim.lr=" + "a" * 100_000), "override 'optim.lr' is longer than 10000 characters: write a recipe."),
+    "long-override-without-secrets": ((*PLAN, "optim.lr=" + "a" * 9000 + ",b"), "for one value that is a list write 'optim.lr=[…]'."),
+    "order-to-the-terminal": ((*PLAN, "optim.lr=\x1b[31m"), r"token recognition error at: '\x1b'"),
+    "argument-in-another-encoding": ((*PLAN, "+task.note='\udcff'"), r"is not UTF-8: write it so."),
+    "folder-in-another-encoding": ((*PLAN, "--outputs", "\udcff"), r"the argument '\udcff' is not UTF-8: write it so."),
+    "target-that-is-a-list": ((*PLAN, "task._target_=[a]"), "task._target_: not given. Write task._target_=module.function."),
+    "target-that-is-a-mapping": ((*PLAN, "task._target_={a: 1}"), "task._target_: not given. Write task._target_=module.function."),
+    "target-of-a-group-without": ((*PLAN, "optim._target_=own.optimiser"), "optim._target_: unknown. The keys are: lr, weight_decay, momentum."),
     "package": ((*PLAN, "optim@model=adam"), "only axis=value and +axis=value are known"),
     "comma-list": ((*RUN, "optim.lr=0.1,0.2"), "override 'optim.lr=0.1,0.2' gives several values where one belongs: to compare them write a recipe with `grid: {optim.lr: [0.1,0.2]}`"),
     "range-sweep": ((*PLAN, "optim.lr=range(1,5)"), "gives several values where one belongs"),
@@ -62,6 +77,10 @@ REQUESTS = {
     "missing-value": ((*PLAN, "data=folder"), "data.path has no value: give one, as in data.path=…"),
     "unresolvable": ((*PLAN, "optim.lr=${optim.nothing}"), "arm 'baseline': optim.lr does not resolve: Interpolation key 'optim.nothing' not found"),
     "unknown-resolver": ((*PLAN, "optim.lr='${nothing:1}'"), "optim.lr does not resolve: Unsupported interpolation type nothing"),
+    "interpolation-of-itself": ((*PLAN, "+task.x='${oc.select:task.x}'"), "task.x does not resolve: it leads through more than 30 interpolations"),
+    "interpolation-of-what-holds-it": ((*PLAN, "+task.x='${oc.dict.values:task}'"), "does not resolve: "),
+    "interpolations-that-swell": ((*PLAN, "+task.a0=x", *(f"+task.a{i}='{f'${{task.a{i - 1}}}' * 10}'" for i in range(1, 10))), "the configuration has more than 1000 interpolations to resolve"),
+    "lists-that-swell": ((*PLAN, "+task.a0=[1]", *(f"+task.a{i}=[{','.join([f'${{task.a{i - 1}}}'] * 10)}]" for i in range(1, 10))), "the configuration has more than 1000 interpolations to resolve"),
     # seeds
     "zero-seeds": ((*RUN, "seeds=0"), "seeds is at least 1, but got 0"),
     "negative-seeds": ((*RUN, "seeds=-3"), "seeds is at least 1, but got -3"),
@@ -70,11 +89,31 @@ REQUESTS = {
     "no-seeds": ((*PLAN, "seeds=[]"), "a list of seeds holds whole numbers from 0 up, but got []"),
     "word-for-seeds": ((*PLAN, "seeds=many"), "seeds is a number (10 means 0 … 9) or a list, but got 'many'"),
     "part-of-seeds": ((*PLAN, "seeds.a=3"), "unknown axis 'seeds.a'"),
+    "seeds-without-end": ((*PLAN, "seeds=1000000000000"), "seeds is at most 10000, but got 1000000000000."),
+    "trials-without-end": ((*PLAN[:1], "lr_ladder", "seeds=10000"), "31 arms with 10000 seeds are 310000 trials, and at most 100000 are possible: ask for fewer arms or seeds."),
     # the executor and the sampler
     "unknown-executor": ((*RUN, "executor=cloud"), "executor: there is no choice 'cloud'"),
     "no-slots": ((*RUN, "executor.slots=0"), "executor.slots: Input should be greater than or equal to 1 (got 0)"),
     "negative-limit": ((*PLAN, "executor.timeout_s=-1"), "executor.timeout_s: Input should be greater than 0 (got -1)"),
+    "no-share": ((*PLAN, "executor.per_device=0"), "executor.per_device: Input should be greater than or equal to 1 (got 0)"),
+    "share-and-span": ((*PLAN, "executor.per_device=2", "executor.devices_per_trial=2"), "executor.per_device shares a GPU between trials and devices_per_trial gives a trial several: give one of the two"),
+    "more-gpus-than-there-are": ((*LOCAL, "executor.devices_per_trial=2"), "executor.devices_per_trial=2 needs as many GPUs, and there are cpu"),
+    "more-slots-than-shares": ((*LOCAL, "executor.slots=9", "executor.per_device=2"), "executor.slots=9 is more than 2 on each of 1 devices: leave executor.slots out, or give at most 2"),
+    "memory-limit-on-a-gpu": ((*LOCAL, "executor.memory_mib=100", "executor.devices=[cuda:0]"), "executor.memory_mib limits trials on the cpu, and CUDA reserves more than it uses: leave it out, or add executor.devices=[cpu]."),
+    "memory-in-words": ((*PLAN, "executor.memory_mib=lots"), "executor.memory_mib: Input should be a valid integer"),
+    "negative-grace": ((*PLAN, "executor.grace_s=-1"), "executor.grace_s: Input should be greater than or equal to 0 (got -1)"),
+    "no-such-executor": ((*PLAN, "executor=slurm"), "executor: there is no choice 'slurm'. The choices of executor are: inline, local, ray."),
+    "inline-shares-nothing": ((*RUN, "executor.per_device=2"), "unknown axis 'executor.per_device'"),
+    "keep-and-rerun": ((*RUN, "--keep", "--rerun"), "--keep and --rerun exclude each other: choose one."),
+    "cancel-takes-no-word": (("cancel", "tiny"), "unexpected extra argument"),
+    "cancel-where-nothing-runs": (("cancel",), "no sweep is writing to outputs: there is nothing to cancel."),
     "no-devices": ((*PLAN, "executor.devices=[]"), "executor.devices: List should have at least 1 item"),
+    "slots-without-end": ((*PLAN, "executor.slots=1000000000000"), "executor.slots: Input should be less than or equal to 1000 (got 1000000000000)."),
+    "shares-without-end": ((*PLAN, "executor.per_device=1000000000000"), "executor.per_device: Input should be less than or equal to 1000"),
+    "slots-without-end-on-many": ((*PLAN, "executor.per_device=600", "executor.devices=[cuda:0,cuda:1]"), "devices and per_device make at most 1000 slots"),
+    "switch-for-slots": ((*RUN, "executor.slots=true"), "executor.slots: a number belongs here, not a switch."),
+    "limit-no-clock-holds": ((*PLAN, "executor.timeout_s=1e9"), "executor.timeout_s: Input should be less than or equal to 2000000 (got 1000000000.0)."),
+    "memory-no-limit-holds": ((*PLAN, "executor.memory_mib=99999999999999999999"), "executor.memory_mib: Input should be less than or equal to 1099511627776"),
     "unknown-sampler": ((*PLAN, "search=grid"), "search: there is no choice 'grid'"),
     # folders and options
     "conf-not-there": (("run", "tiny", "--recipes", "recipes", "--conf", "nowhere"), "nowhere: there is no such folder"),
@@ -84,11 +123,12 @@ REQUESTS = {
     "outputs-is-a-file": ((*RUN, "--outputs", "instant.py"), "cannot write to instant.py (File exists): choose another with --outputs DIR"),
     "outputs-below-a-file": ((*RUN, "--outputs", "instant.py/deep"), "cannot write to instant.py/deep (Not a directory)"),
     "unknown-command": (("runn", "tiny"), "No such command 'runn'. Did you mean 'run'?"),
-    "unknown-option": (("run", "tiny", "--retries"), "No such option: --retries (Possible options: --recipes, --retry)"),
+    "unknown-option": (("run", "tiny", "--retries"), "No such option: --retries (Possible options: --recipes, --rerun, --retry)"),
     "list-takes-no-word": (("list", "tiny"), "unexpected extra argument"),
     "option-without-value": (("plan", "tiny", "--outputs"), "Option '--outputs' requires an argument"),
     "name-that-leaves-the-folder": ((*RUN, "--as", "../elsewhere"), "--as '../elsewhere' cannot name a folder of results: choose another, as in --as wider_net"),
     "name-that-is-empty": ((*RUN, "--as", ""), "--as '' cannot name a folder of results"),
+    "name-no-folder-can-have": ((*RUN, "--as", "x" * 300), "cannot name a folder of results"),
     "name-of-the-folder-of-trials": ((*RUN, "--as", "trials"), "--as 'trials' cannot name a folder of results"),
     "name-of-a-recipe": ((*RUN, "--as", "tiny"), "--as 'tiny' is a recipe's: choose another"),
     # where nothing was run yet
@@ -142,6 +182,20 @@ RECIPES: dict[str, tuple[dict[str, Any], str]] = {
     "search-of-an-arms-own-axis": ({"search": {"axes": {"optim.lr": {"low": 0.1, "high": 1}}}}, "search.axes: 'optim.lr' is set by the arm 'larger' itself"),
     "search-of-no-axis": ({"search": {"axes": {"optim.lrr": {"low": 0.1, "high": 1}}}}, "search.axes, arm 'baseline': unknown axis 'optim.lrr'. Did you mean 'optim.lr'"),
     "search-beyond-the-bound": ({"arms": [], "claims": [], "search": {"axes": {"optim.momentum": {"low": 0.5, "high": 1.5}}}}, "search.axes, arm 'baseline': optim.momentum: 1.5 is not a number from 0 to below 1"),
+    "seeds-without-end": ({"seeds": 10**12}, "seeds is at most 10000, but got 1000000000000"),
+    "grid-without-end": ({"grid": {f"task.x{i}": list(range(10)) for i in range(9)}}, "this design has 1000000003 arms, and at most 10000 are possible"),
+    "metrics-that-are-mappings": ({"metrics": [{"train_loss": {}}]}, "metrics: Input should be a mapping"),
+    "metric-that-is-switched-off": ({"metrics": {"train_loss": False}}, "metrics.train_loss: Input should be"),
+    "metric-nested-deeply": ({"metrics": ["best(" * 2000 + "loss" + ")" * 2000], "claims": []}, "is nested too deeply: write best(val_loss)"),
+    "target-that-is-a-list": ({"baseline": {"task._target_": ["instant.train"]}}, "task._target_: not given"),
+    "target-of-a-group-without": ({"baseline": {"optim._target_": "instant.train"}}, "optim._target_: unknown"),
+    "contrast-of-no-numbers": ({"claims": [{"id": "X1", "kind": "better", "statement": "x", "contrast": {"larger": float("nan"), "smaller": -1}}]}, "claims.0.contrast.larger: Input should be a finite number (got nan)"),
+    "documented-nan": ({"claims": [{**X1, "documented": float("nan")}]}, "Input should be a finite number (got nan)"),
+    "claim-id-of-many-digits": ({"claims": [{**X1, "id": "9" * 5000}]}, "claims.0.id: String should have at most 200 characters"),
+    "arm-of-many-letters": ({"arms": [{**ARM, "name": "x" * 300}], "claims": []}, "arms.0.name: String should have at most 200 characters"),
+    "search-range-without-end": ({"search": {"axes": {"task.x": {"low": -1e308, "high": 1e308}}}}, "a range is finite, but got -1e+308 to 1e+308"),
+    "search-of-whole-numbers-without-end": ({"search": {"axes": {"task.x": {"low": 0, "high": 1e300, "integer": True}}}}, "an integer range lies within ±2**53"),
+    "search-choice-nan": ({"search": {"axes": {"task.x": {"choices": [float("nan")]}}}}, "Input should be a finite number (got nan)"),
 }  # fmt: skip
 
 
@@ -161,6 +215,25 @@ TEXTS = {
     "not-text": ("\udcff", "tiny.yaml: cannot be read as YAML"),
     "a-key-twice": ("question: a\nquestion: b\n", "the key 'question' stands twice"),
     "runs-code": ("question: !!python/object/apply:os.system [ls]\n", "tiny.yaml: cannot be read as YAML"),
+    "a-list-as-key": ("? [a, b]\n: 3\n", "a list or mapping cannot be a key"),
+    "a-mapping-as-key": ("? {a: b}\n: 3\n", "a list or mapping cannot be a key"),
+    "a-date-that-is-none": ("notes: 2020-13-45\n", "this is no timestamp: month must be in 1..12"),
+    "an-hour-that-is-none": ("notes: 2001-12-14t21:59:43.10-95:00\n", "this is no timestamp: offset must be"),
+    "no-int": ("notes: !!int abc\n", "this is no int: invalid literal"),
+    "no-digits": ("notes: !!int _\n", "this is no int: string index out of range"),
+    "no-float": ("notes: !!float abc\n", "this is no float: could not convert"),
+    "no-bool": ("notes: !!bool abc\n", "this is no bool: 'abc'"),
+    "no-timestamp": ("notes: !!timestamp abc\n", "this is no timestamp: "),
+    "no-mapping": ("notes: !!map a\n", "expected a mapping node, but found scalar"),
+    "many-digits": ("notes: " + "9" * 5000 + "\n", "this is no int: Exceeds the limit (4300 digits)"),
+    "many-digits-of-sixteen": ("notes: 0x" + "f" * 5000 + "\n", "tiny.yaml: a whole number has more than 300 digits: write a smaller one."),
+    "nested-too-deeply-for-yaml": ("notes: " + "[" * 3000, "tiny.yaml: is nested too deeply: write it flatter."),
+    "nested-too-deeply": ("notes: " + "[" * 40 + "]" * 40 + "\n", "tiny.yaml: values are nested more than 30 levels deep: write them flatter."),
+    "aliases-that-swell": ("a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 10)), "tiny.yaml: this comes to more than 100000 values (an alias counts each time it stands)"),
+    "merges-that-swell": ("a0: &a0 {x: 1}\n" + "".join(f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 10)}]}}\n" for i in range(1, 10)), "more than 100000 keys are merged"),
+    "an-alias-of-itself": ("baseline: &b {task.x: *b}\n", "tiny.yaml: values are nested more than 30 levels deep"),
+    "half-a-character": ('question: "\\ud800"\n', r"tiny.yaml: '\ud800' cannot be recorded: it holds half a character."),
+    "another-file": ("#" * 300_000, "tiny.yaml: is larger than any recipe (256 KiB): is it another file?"),
 }  # fmt: skip
 
 
@@ -309,6 +382,7 @@ AFTER: dict[str, tuple[tuple[str, ...], str]] = {
     "show-a-pattern": (("show", "%"), "no trials start with '%'"),
     "show-a-recipe": (("show", "tiny"), "no trials start with 'tiny'"),
     "show-two": (("show", "0", "1"), "unexpected extra argument"),
+    "compare-in-another-encoding": (("compare", "\udcff"), r"the argument '\udcff' is not UTF-8"),
     "status-takes-no-word": (("status", "tiny"), "unexpected extra argument"),
 }  # fmt: skip
 
@@ -357,3 +431,30 @@ def test_a_file_where_a_folder_of_results_belongs_is_named(
 ) -> None:
     project.write(f"outputs/{place}", "in the way")
     check(here(*RUN[:-1], "executor.slots=1"), f"outputs/{place}", "--outputs DIR")
+
+
+CONFIGURATIONS = {
+    "a-number": ("3", "the configuration does not compose (task=mine): Invalid loaded object type: int"),
+    "a-number-as-key": ("_target_: instant.train\n1: 2\n", "task: Keys should be strings (got 1)."),
+    "null-as-key": ("_target_: instant.train\nnull: 2\n", "does not compose (task=mine): Incompatible key type 'NoneType'"),
+    "half-an-interpolation": ("x: ${\n", "does not compose (task=mine): no viable alternative at input '${'"),
+    "many-digits": ("x: " + "9" * 5000 + "\n", "does not compose (task=mine): Exceeds the limit (4300 digits)"),
+    "many-digits-of-sixteen": ("_target_: instant.train\nx: 0x" + "f" * 5000 + "\n", "task.x: a whole number has more than 300 digits"),
+    "no-int": ("x: !!int y\n", "does not compose (task=mine): invalid literal for int()"),
+    "an-alias-of-itself": ("x: &a [*a]\n", "does not compose (task=mine): maximum recursion depth exceeded"),
+    "no-defaults": ("defaults: 3\n", "does not compose (task=mine): Invalid defaults list in 'task/mine'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text, said", CONFIGURATIONS.values(), ids=CONFIGURATIONS)
+def test_a_file_that_is_no_configuration_is_refused(
+    here: Callable[..., Any], project: Any, text: str, said: str
+) -> None:
+    project.write("conf/task/mine.yaml", text)
+    check(here(*PLAN, "--conf", "conf", "task=mine"), said)
+
+
+def test_a_terminal_that_knows_no_arrows_is_shown_the_rest(project: Any) -> None:
+    answer = project.cli(*PLAN, PYTHONIOENCODING="ascii")
+    assert answer.code == 0, answer
+    assert "optim.lr: 0.1 ? 0.5" in answer.out

@@ -199,6 +199,46 @@ def test_more_seeds_extend_what_was_run(project: Any) -> None:
     assert {row["n"] for row in project.table("reproduction.csv")} == {"5"}
 
 
+def test_more_arms_in_the_recipe_extend_what_was_run(project: Any) -> None:
+    project.run("tiny")
+    before = {row["trial_id"] for row in project.table("tiny/trials.csv")}
+    largest = {"name": "largest", "set": {"optim.lr": 0.9}}
+    project.recipe(arms=[largest, {"name": "larger", "set": {"optim.lr": 0.5}}], claims=[])
+    answer = project.run("tiny")
+    assert answer.code == 0 and "tiny: 3 arms, 9 trials, 6 done already" in answer.out
+    rows = project.table("tiny/trials.csv")
+    assert [row["arm"] for row in rows[::3]] == ["baseline", "largest", "larger"]
+    assert len(before & {row["trial_id"] for row in rows}) == 6
+    assert project.attempts() == {"done": 12}  # an arm that was taken out keeps its records
+
+
+@pytest.mark.parametrize(
+    "design, more",
+    [
+        pytest.param(
+            {"grid": {"optim.lr": [0.2, 0.4]}}, {"grid": {"optim.lr": [0.8, 0.2, 0.6, 0.4]}},
+            id="grid",
+        ),
+        pytest.param(
+            {"ladder": {"optim.lr": [0.2, 0.4]}}, {"ladder": {"optim.lr": [0.2, 0.4, 0.6, 0.8]}},
+            id="ladder",
+        ),
+    ],
+)  # fmt: skip
+def test_more_values_of_an_axis_extend_what_was_run(
+    project: Any, design: dict[str, Any], more: dict[str, Any]
+) -> None:
+    project.recipe(arms=None, claims=None, **design)
+    assert project.run("tiny").code == 0 and project.attempts() == {"done": 9}
+    first = {row["trial_id"]: row for row in project.table("tiny/trials.csv")}
+    project.recipe(arms=None, claims=None, **more)
+    assert "15 trials, 9 done already" in project.run("tiny").out
+    assert project.attempts() == {"done": 15}
+    now = {row["trial_id"]: row for row in project.table("tiny/trials.csv")}
+    assert len(now) == 15 and first.keys() < now.keys()
+    assert all(now[trial_id] == row for trial_id, row in first.items())
+
+
 def test_a_variant_has_a_folder_of_its_own_and_no_say_in_reproduction_csv(project: Any) -> None:
     project.run("tiny")
     before = (project.folder / "outputs/reproduction.csv").read_bytes()
