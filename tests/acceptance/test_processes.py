@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import alive
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -98,14 +99,6 @@ def test_a_diverged_trial_alone_is_a_result(project: Any) -> None:
     project.recipe(arms=arms("not_a_number"), claims=[])
     assert project.run("tiny").code == 0
     assert project.attempts() == {"done": 3, "diverged": 3}
-
-
-def alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state not in "ZX"
 
 
 def processes_in(folder: Path) -> set[int]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import alive
 from ray_cluster import RayCluster, parent_of
 
 # Every start and end is a line in one file, so that nothing rests on what the store says.
@@ -103,13 +104,6 @@ def wait_until(is_so: Callable[[], object], seconds: float = 60.0) -> None:
         time.sleep(0.02)
 
 
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 @pytest.mark.parametrize(
     ("token", "says"),
     [
@@ -191,7 +185,7 @@ def test_a_sweep_that_is_told_to_stop_takes_back_what_waits_in_rays_queue(
     assert {e for (e,) in project.sql("SELECT error FROM attempts")} == {
         "told to stop before it had begun", "told to stop before it had ended",
     }  # fmt: skip
-    wait_until(lambda: not any(map(is_alive, running(project))), 10)
+    wait_until(lambda: not any(map(alive, running(project))), 10)
 
 
 def test_an_attempt_that_comes_back_after_its_lease_is_superseded(
@@ -258,7 +252,7 @@ def test_a_driver_killed_five_times_and_a_cluster_once_cost_no_finished_trial(
         sweep.kill()
         sweep.communicate()
         began = {int(pid) for what, _, pid, _ in diary(project) if what == "began"}
-        wait_until(lambda pids=began: not any(map(is_alive, pids)), 10)
+        wait_until(lambda pids=began: not any(map(alive, pids)), 10)
     assert "waiting" in statuses(project).values()
     cluster.close()
     again = RayCluster()

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import alive
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -301,14 +302,6 @@ def wait_for_progress(project: Any, wait_until: Callable[..., None]) -> list[int
     wait_until(lambda: notes.exists() and notes.stat().st_size > had)
     pids = {json.loads(line)["pid"] for line in notes.read_text().splitlines()}
     return [pid for pid in pids if alive(pid)]
-
-
-def alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state not in "ZX"
 
 
 def test_400_trials_of_random_length_and_fate_on_8_shared_devices(
