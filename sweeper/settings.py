@@ -22,6 +22,7 @@ class Executor(_Settings):
     devices_per_trial: int = Field(1, ge=1, le=MOST_SLOTS)
     timeout_s: float | None = Field(None, gt=0, le=MOST_SECONDS, allow_inf_nan=False)
     grace_s: float = Field(20.0, ge=0, le=MOST_SECONDS, allow_inf_nan=False)
+    preload_torch: bool = True
     memory_mib: int | None = Field(None, ge=1, le=MOST_MIB)
     address: str | None = None
     cpus_per_trial: float = Field(1.0, gt=0, allow_inf_nan=False)

@@ -20,10 +20,12 @@ _PATIENCE_S = 0.2
 class LocalExecutor:
     """joblib runs one thread a slot; each takes jobs and gives every one a process of its own."""
 
-    def __init__(self, slots: Sequence[Slot], grace_s: float = 20.0) -> None:
+    def __init__(
+        self, slots: Sequence[Slot], grace_s: float = 20.0, *, preload_torch: bool = True
+    ) -> None:
         self._slots = len(slots)
         self._shares = Shares(slots)
-        self._processes = Processes(grace_s)
+        self._processes = Processes(grace_s, preload_torch=preload_torch)
         self._begun: queue.SimpleQueue[Placed | None] = queue.SimpleQueue()
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._must_preempt = False

@@ -28,7 +28,7 @@ def make_executor(where: Mapping[str, Any], outputs: Path) -> Executor:
         return InlineExecutor(slots[0].device)
     from sweeper.executors.local import LocalExecutor
 
-    return LocalExecutor(slots, where["grace_s"])
+    return LocalExecutor(slots, where["grace_s"], preload_torch=where["preload_torch"])
 
 
 def slots_of(where: Mapping[str, Any]) -> int:

@@ -25,7 +25,8 @@ from sweeper.trial import Ending
 
 Heard = Callable[[Reported], None]
 
-_PRELOAD = ["sweeper.executors.child", "sweeper.training.loop"]
+_PRELOAD = ["sweeper.executors.child"]
+_TORCH = "sweeper.training.loop"
 _LOG_TAIL = 2000
 # Between its answer and its end: a thread that the user's code left running would hold the slot.
 _FAREWELL_S = 5.0
@@ -62,14 +63,14 @@ class Processes:
     Safe to call from many threads: `run` blocks the thread that calls it.
     """
 
-    def __init__(self, grace_s: float) -> None:
+    def __init__(self, grace_s: float, *, preload_torch: bool = True) -> None:
         self._grace_s = grace_s
         self._children: dict[tuple[str, int], _Child] = {}
         self._talking = threading.Lock()  # no channel is closed, its number reused, while we write
         self._is_closing = False
         self._oom_kills = OomKills()
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(_PRELOAD)
+        self._context.set_forkserver_preload([*_PRELOAD, *([_TORCH] if preload_torch else [])])
 
     def run(self, job: Job, slot: Slot, heard: Heard) -> Ended:
         """Perform an attempt in a process of its own; `heard` is called for each reported point."""

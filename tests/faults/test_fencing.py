@@ -37,7 +37,9 @@ def train(config, *, seed, device, report, workdir):
         os.kill(os.getpid(), signal.SIGSTOP)
         (workdir / "thawed").touch()
     elif first.exists():
-        time.sleep(config.task.second_s)
+        for _ in range(int(10 * config.task.second_s)):  # heard of all the while
+            time.sleep(0.1)
+            report(0, train_loss=1.0)
     for step in range(1, 4):
         time.sleep(0.1)
         report(step, train_loss=1.0 / step)

@@ -113,7 +113,8 @@ def noted(project: Any) -> Callable[..., tuple[str, ...]]:
         baseline = {"task._target_": "noted.train", "optim.lr": 0.1, "task.steps": 10}
         baseline |= {f"task.{key}": value for key, value in task.items()}
         project.recipe("noted", baseline=baseline, arms=list(arms), seeds=seeds, claims=[])
-        return ("run", "noted", "--recipes", "recipes", "--allow", "noted")
+        own = ("--recipes", "recipes", "--allow", "noted", "executor.preload_torch=false")
+        return ("run", "noted", *own)
 
     return make
 
@@ -157,11 +158,11 @@ def test_four_deaths_in_24_trials_are_told_apart_and_cost_the_others_nothing(
         "hoards": ("oom", "MemoryError"),
     }
     on = ("executor.devices=[cpu]", "executor.slots=2", "executor.memory_mib=256")
-    words = noted(rates(23), 1, seconds=0.5)
+    words = noted(rates(23), 1, seconds=0.3)
     undisturbed = project.start(*words, *on, "--outputs", "undisturbed")
     wait_until(lambda: finished(project, "undisturbed"))  # both at once: the machine is as noisy
     dying = [{"name": fate, "set": {"task.fate": fate}} for fate in deaths]
-    noted([*rates(19), *dying], 1, seconds=0.5)
+    noted([*rates(19), *dying], 1, seconds=0.3)
     disturbed = project.cli(*words, *on)
     undisturbed.communicate(timeout=60)
     assert (undisturbed.returncode, disturbed.code) == (0, 1)
@@ -220,13 +221,13 @@ def test_thirty_kills_of_the_orchestrator_lose_nothing_and_repeat_nothing(
     project: Any, noted: Callable[..., tuple[str, ...]], wait_until: Callable[..., None]
 ) -> None:
     chance = random.Random(20)
-    words = (*noted(rates(7), 5, seconds=0.7), "executor.devices=[cpu]", "executor.slots=2")
+    words = (*noted(rates(7), 5, seconds=0.5), "executor.devices=[cpu]", "executor.slots=2")
     acknowledged: dict[str, int] = {}
     for _ in range(30):
         begun = project.start(*words)
-        if chance.random() < 0.7:  # some die while they start, most while trials run
+        if chance.random() < 0.5:  # some die while they start, some while trials run
             wait_for_progress(project, wait_until)
-        time.sleep(chance.uniform(0.0, 1.5))
+        time.sleep(chance.uniform(0.0, 1.0))
         assert begun.poll() is None
         os.kill(begun.pid, signal.SIGKILL)
         begun.communicate()
@@ -260,7 +261,7 @@ def test_preempted_ten_times_a_checkpointing_trial_loses_a_step_and_no_retry(
 ) -> None:
     chance = random.Random(8)
     on = ("executor.devices=[cpu]", "executor.slots=2", "executor.grace_s=1.5")
-    words = (*noted(rates(1), 2, steps=150, seconds=6.0, checkpoints=True), *on)
+    words = (*noted(rates(1), 2, steps=100, seconds=4.0, checkpoints=True), *on)
     begun = project.start(*words)
     for _ in range(10):
         running = wait_for_progress(project, wait_until)
@@ -292,7 +293,7 @@ def test_preempted_ten_times_a_checkpointing_trial_loses_a_step_and_no_retry(
         for before, after in pairwise(parts):
             assert after.first >= before.last  # at most the step under way was done again
     steps = [r["step"] for r in project.table("noted/curves.csv") if r["arm"] == "rate_0"]
-    assert Counter(steps) == dict.fromkeys(map(str, range(150)), 2)  # curves are whole
+    assert Counter(steps) == dict.fromkeys(map(str, range(100)), 2)  # curves are whole
 
 
 def wait_for_progress(project: Any, wait_until: Callable[..., None]) -> list[int]:
