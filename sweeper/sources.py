@@ -4,7 +4,7 @@ import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from statistics import fmean
 from typing import Any
 
@@ -71,8 +71,9 @@ class FixedCells:
             if statuses.get(cell.trial_id) not in FINAL:
                 arm.waiting.append(cell)
         self._waiting = sum(len(arm.waiting) for arm in self._arms.values())
-        self._urgent = [(arm.urgency, name) for name, arm in self._arms.items() if arm.waiting]
-        heapify(self._urgent)
+        self._urgent: list[tuple[tuple[float, int, int], int, str]] = []
+        for name in self._arms:
+            self._queue(name)
         self.metric, self._goal = told_metric(request)
         self._asked: dict[str, list[tuple[int, str]]] = {}  # two arms may ask for the same trial
         seeds = [c.seed for c in cells] or [0]
@@ -92,20 +93,16 @@ class FixedCells:
         return self._trials[cell.trial_id]
 
     def _next(self) -> Cell | None:
-        """From the most urgent arm; what changed since it was queued is queued again."""
+        """From the most urgent arm, as far as is known by now."""
         while self._urgent:
-            urgency, name = heappop(self._urgent)
+            _, version, name = heappop(self._urgent)
             arm = self._arms[name]
-            if not arm.waiting:
-                continue
-            if urgency != arm.urgency:
+            if version == arm.version:  # else it was queued again since, or has nothing left
+                cell = arm.waiting.popleft()
+                arm.started += 1
+                self._waiting -= 1
                 self._queue(name)
-                continue
-            cell = arm.waiting.popleft()
-            arm.started += 1
-            self._waiting -= 1
-            self._queue(name)
-            return cell
+                return cell
         return None
 
     def tell(self, trial_id: str, ending: Ending) -> None:
@@ -116,8 +113,11 @@ class FixedCells:
             self._queue(arm)
 
     def _queue(self, name: str) -> None:
-        if self._arms[name].waiting:
-            heappush(self._urgent, (self._arms[name].urgency, name))
+        """Whenever the urgency of an arm changes: what was queued of it before no longer counts."""
+        arm = self._arms[name]
+        arm.version += 1
+        if arm.waiting:
+            heappush(self._urgent, (arm.urgency, arm.version, name))
 
 
 @dataclass
@@ -129,6 +129,7 @@ class _ArmQueue:
     started: int = 0
     timed: int = 0
     seconds: float = 0.0
+    version: int = 0
 
     def took(self, duration_s: float) -> None:
         self.timed += 1

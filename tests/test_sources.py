@@ -1,16 +1,19 @@
 """What a search is told: the metric, which way it is better, and of a run without a value."""
 
 import math
+import random
+from collections.abc import Mapping
+from heapq import heappop
 from typing import Any
 
 import pytest
 
-from sweeper import folders
+from sweeper import folders, sources
 from sweeper.compose import Composer
 from sweeper.planning import make_request
 from sweeper.recipe import Range
 from sweeper.recipe_file import read_recipe
-from sweeper.sources import result, told_metric
+from sweeper.sources import FixedCells, result, told_metric
 from sweeper.study import Study, search_space
 from sweeper.trial import Ending
 
@@ -52,3 +55,58 @@ def test_a_diverged_run_without_a_value_of_the_metric_is_told_as_the_worst() -> 
     best = study.best()
     assert best is not None and best.number == 0
     assert study.turns[-1]["status"] == "diverged" and not math.isnan(best.values["x"])
+
+
+def fixed_cells(seeds: int, durations: Mapping[str, float] | None = None) -> FixedCells:
+    """Of three arms: `baseline`, `a` and `b`; durations are told by arm, of its first seed."""
+    arms = [{"name": n, "set": {"optim.lr": lr}} for n, lr in (("a", 0.5), ("b", 0.7))]
+    raw = {**RECIPE, "arms": arms, "seeds": seeds, "metrics": ["val_loss"]}
+    recipe = read_recipe(raw, where="test")
+    request = make_request("study", recipe, Composer(folders.search("conf", [])))
+    first = {c.arm: c.trial_id for c in request.plan.cells if c.seed == 0}
+    known = {first[arm]: seconds for arm, seconds in (durations or {}).items()}
+    return FixedCells(request, request.plan.cells, dict.fromkeys(known, "done"), known)
+
+
+def arm_of(trial: Any) -> str:
+    return {0.5: "a", 0.7: "b"}.get(trial.config["optim"]["lr"], "baseline")
+
+
+def test_arms_that_nobody_has_timed_come_first_each_once_before_any_twice() -> None:
+    cells = fixed_cells(2)
+    asked = [cells.ask() for _ in range(6)]
+    assert [(arm_of(t), t.seed) for t in asked if t] == [
+        ("baseline", 0), ("a", 0), ("b", 0), ("baseline", 1), ("a", 1), ("b", 1),
+    ]  # fmt: skip
+    assert cells.ask() is None and not cells.is_done
+
+
+def test_the_arm_that_takes_longest_comes_first() -> None:
+    cells = fixed_cells(4, {"baseline": 2.0, "a": 1.0, "b": 9.0})
+    assert [arm_of(cells.ask()) for _ in range(9)] == ["b"] * 3 + ["baseline"] * 3 + ["a"] * 3
+
+
+def test_the_order_follows_what_is_learnt_on_the_way() -> None:
+    cells = fixed_cells(4, {"baseline": 2.0, "a": 1.0, "b": 3.0})
+    first = cells.ask()
+    assert first is not None and arm_of(first) == "b"
+    cells.tell(first.trial_id, Ending("done", {"val_loss": 1.0}, duration_s=0.1))
+    assert arm_of(cells.ask()) == "baseline"  # b takes 1.55 s in the mean, not 3
+
+
+def test_what_is_learnt_of_many_trials_is_not_gone_through_again_for_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks = 0
+
+    def counted(queue: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        return heappop(queue)
+
+    monkeypatch.setattr(sources, "heappop", counted)
+    cells, chance = fixed_cells(400), random.Random(0)
+    while (trial := cells.ask()) is not None:
+        cells.tell(trial.trial_id, Ending("done", {}, duration_s=chance.random()))
+    assert cells.is_done
+    assert 1200 <= looks <= 2 * 1200 + 3  # an arm is queued anew at each ask and each tell
