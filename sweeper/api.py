@@ -132,12 +132,16 @@ def run(
 
     `overrides` are Hydra's (`["optim.lr=0.03", "seeds=10"]`) or a mapping of keys to values.
     `changed` says what becomes of trials that other source or data answered: "keep" or "rerun".
-    Raises RequestError where the request is wrong.
+    Raises RequestError where the request is wrong, and KeyboardInterrupt where the sweep was told
+    to stop: the same call goes on from there.
     """
     names = [recipe] if isinstance(recipe, str) else list(recipe)
     texts = _texts(overrides)
     places = Places.of(outputs, conf, recipes, allow)
-    return run_all(names, texts, places, changed=changed).tables
+    outcome = run_all(names, texts, places, changed=changed)
+    if outcome.was_interrupted:
+        raise KeyboardInterrupt
+    return outcome.tables
 
 
 def _texts(overrides: Sequence[str] | Mapping[str, Any]) -> list[str]:

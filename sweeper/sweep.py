@@ -22,6 +22,8 @@ _CALLED = ("task", "model", "data")
 # How often a trial is tried again after an ending that was not its own doing, each counted apart.
 # Being told to stop is nobody's fault, but a trial that always is must not run for ever.
 _RETRIES = {"crashed": 1, "lost": 1, "oom": 1, "preempted": 100}
+_FAILED = frozenset({"failed", "crashed", "oom", "timeout", "lost"})
+_ENDED_FOR_GOOD = FINAL - _FAILED | {"failed"}
 
 
 class Watcher(Protocol):
@@ -132,15 +134,14 @@ class Sweep:
 
     def _plan(self, requests: Sequence[Request], composer: Composer) -> None:
         with self._store.turn():
+            if self._how.retry:
+                statuses = self._store.statuses()
+                asked = {t for request in requests for t in self._asked(request)}
+                self._store.forget(t for t in asked if statuses.get(t) in _FAILED)
             for request in requests:
                 self._store.save_plan(request.plan)
                 self._store.add_trials(request.trials.values())
             statuses = self._store.statuses()
-            if self._how.retry:
-                failed = {"failed", "crashed", "oom", "timeout", "lost"}
-                asked = {t for request in requests for t in request.trials}
-                self._store.forget(t for t in asked if statuses.get(t) in failed)
-                statuses = self._store.statuses()
             durations = self._store.durations()
             for request in requests:
                 fixed = FixedCells(request, request.plan.cells, statuses, durations)
@@ -153,6 +154,15 @@ class Sweep:
             proposed = {c.trial_id for s in self._searches_of(request) for c in s.cells}
             done = sum(statuses.get(t) in FINAL for t in {*request.trials, *proposed})
             self._watcher.planned(request, request.expected, done)
+
+    def _asked(self, request: Request) -> set[str]:
+        """The request's trials, and those of the winners that its searches came to last time."""
+        arms = {search.arm for search in request.searches}
+        if not arms or request.plan.name not in self._store.plan_names():
+            return set(request.trials)
+        cells = self._store.plan(request.plan.name).cells
+        winners = {c.trial_id for c in cells if c.arm in arms and c.phase == "report"}
+        return {*request.trials, *winners}
 
     def _searches_of(self, request: Request) -> list[SearchedArm]:
         sources = [s for study in self._studies if study.request is request for s in study.sources]
@@ -169,10 +179,16 @@ class Sweep:
         for number, config in enumerate(checks.values()):
             self._executor.start(self._job(Trial(f"check-{number}", 0, config), 0))
         left = len(checks)
-        while left:
+        tried_again: set[str] = set()
+        while left and not self.was_interrupted:
             for event in self._executor.events(self._judge):
+                trial_id = event.job.trial_id
+                if event.ending.is_chance and trial_id not in tried_again:
+                    tried_again.add(trial_id)
+                    self._executor.start(event.job)
+                    continue
                 left -= 1
-                if event.ending.status != "done":
+                if event.ending.status != "done" and not self.was_interrupted:
                     raise RequestError(
                         event.mend or f"the user's code cannot be loaded: {event.ending.error}"
                     )
@@ -219,7 +235,8 @@ class Sweep:
 
     def _is_answered(self, source: "FixedCells | SearchedArm", trial: Trial) -> bool:
         """Whether the trial needs no slot: it is answered, or another recipe runs it now."""
-        if trial.trial_id in self._running or trial in self._again:
+        is_running = trial.trial_id in self._running and trial.trial_id not in self._overtaken
+        if is_running or trial in self._again:
             self._tellers[trial.trial_id].append(source)
             return True
         if isinstance(source, SearchedArm):
@@ -286,6 +303,8 @@ class Sweep:
         """With what earlier attempts reported before the point from which this one went on."""
         curve = ending.curve
         for earlier in reversed(self._store.attempts(trial_id)):
+            if earlier.status in _ENDED_FOR_GOOD:
+                break  # this one began anew, perhaps with other code
             curve = joined(earlier.ending.curve, curve)
         return replace(ending, curve=curve)
 
@@ -319,7 +338,10 @@ class Sweep:
 
     def _announce_finished(self) -> None:
         for study in self._studies:
-            if not study.is_finished and all(source.is_done for source in study.sources):
+            # A search that is done has yet to name its winner, whose trials come then.
+            if not study.is_finished and all(
+                source.is_done and isinstance(source, FixedCells) for source in study.sources
+            ):
                 study.is_finished = True
                 self._watcher.finished(study.request)
 

@@ -61,6 +61,9 @@ def _listen_for_signals(wakeup: int, answers: "Answers") -> None:
     signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
     for number in TOLD_BY:
         signal.signal(number, answers.preempt)
+    # A Ctrl-C that came before this process had left the terminal's group was for the sweep.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     block = partial(signal.pthread_sigmask, signal.SIG_BLOCK, TOLD_BY)
     unblock = partial(signal.pthread_sigmask, signal.SIG_UNBLOCK, TOLD_BY)
     os.register_at_fork(before=block, after_in_parent=unblock, after_in_child=_forget_signals)
@@ -103,6 +106,7 @@ class Answers:
         # Our end alone must not wait: with O_NONBLOCK the orchestrator's would not either.
         self._socket = socket.socket(fileno=os.dup(channel.fileno()))
         self._kept = bytearray()
+        self._pid = os.getpid()
         self._is_preempted = False
 
     def preempt(self, *_: object) -> None:
@@ -110,6 +114,8 @@ class Answers:
         self._is_preempted = True
 
     def report(self, step: float, metrics: Mapping[str, float]) -> None:
+        if os.getpid() != self._pid:
+            return  # a fork of the user's does not speak for the trial
         self._write({"step": step, "metrics": dict(metrics)})
         self._send(socket.MSG_DONTWAIT)
         if self._is_pruned():
@@ -119,6 +125,8 @@ class Answers:
 
     def last(self, answer: Mapping[str, Any]) -> None:
         """The final line; this one waits until all has gone out."""
+        if os.getpid() != self._pid:
+            os._exit(1)  # a fork that came back out of the user's code is none of ours
         self._write(answer)
         while self._kept:
             self._send(0)

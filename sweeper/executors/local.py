@@ -47,8 +47,7 @@ class LocalExecutor:
         return self._shares.drop()
 
     def events(self, judge: Judge) -> list[Ended]:
-        if self._must_preempt:
-            self._must_preempt = False
+        if self._must_preempt:  # at each look: a trial may just be beginning
             self._processes.preempt()
         ended = []
         for event in self._arrived():

@@ -50,6 +50,7 @@ class _Child:
     signals: Connection
     lifeline: Connection  # the kernel kills the child once this end is closed
     was_told: bool = False  # to leave a checkpoint and end
+    is_dead: bool = False  # its number may soon be another's
 
     @property
     def pid(self) -> int:
@@ -74,6 +75,8 @@ class Processes:
 
     def run(self, job: Job, slot: Slot, heard: Heard) -> Ended:
         """Perform an attempt in a process of its own; `heard` is called for each reported point."""
+        if self._is_closing:
+            return Ended(job, slot.name, Ending("cancelled"))
         started = time.monotonic()
         kills = self._oom_kills.count()
         curve = Curve()
@@ -132,8 +135,8 @@ class Processes:
     def _kill(self, unwanted: list[_Child]) -> None:
         with self._talking:
             for living in unwanted:
-                if self._children.get((living.job.trial_id, living.job.attempt)) is living:
-                    _kill_group(living.pid)
+                if not living.is_dead:
+                    _kill_child(living)
 
     def _fork(self, job: Job, slot: Slot) -> _Child:
         for left in reversed(range(_FORKS)):
@@ -166,7 +169,7 @@ class Processes:
         with self._talking:
             self._children[job.trial_id, job.attempt] = living
             if self._is_closing:
-                _kill_group(living.pid)
+                _kill_child(living)
         return living
 
     def _listen(
@@ -238,6 +241,7 @@ def _reap(living: _Child) -> int | None:
     None where nobody knows it: the server died, and the child that it left is ended here.
     """
     wait([living.process.sentinel])
+    living.is_dead = True
     with _processes:
         living.process.join()
     code = living.process.exitcode
@@ -268,6 +272,13 @@ def _read(channel: Connection) -> bytes:
         return os.read(channel.fileno(), 1 << 20)
     except ConnectionError:
         return b""
+
+
+def _kill_child(living: _Child) -> None:
+    """End the child and its group, also before it has made itself one."""
+    _kill_group(living.pid)
+    with suppress(ProcessLookupError):
+        os.kill(living.pid, signal.SIGKILL)
 
 
 def _kill_group(group: int) -> None:

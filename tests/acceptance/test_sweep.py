@@ -309,6 +309,35 @@ def test_a_search_that_meets_only_known_answers_still_comes_to_its_end(project: 
     assert [float(r["optim.lr"]) for r in rows if r["phase"] == "report"] == [0.1, 0.1]
 
 
+def test_tables_wait_for_the_winner_of_a_search_whose_last_answers_were_known(project: Any) -> None:
+    """Beside another recipe, whose trials fill the room before the winner is named."""
+    axes = {"optim.lr": {"choices": [0.1, 0.01]}}
+    for trials, seeds in ((1, "seeds=1"), (6, "seeds=2")):
+        project.recipe(
+            "tuned", arms=[], claims=[], seeds=1, search={"axes": axes, "trials": trials}
+        )
+        words = ("tuned", "tiny", seeds, "executor.slots=1", "executor.devices=[cpu]")
+        assert project.run(*words, executor="local").code == 0
+    assert {r["status"] for r in project.table("tuned/trials.csv")} == {"done"}
+
+
+def test_failed_trials_of_a_searchs_winner_are_retried(project: Any) -> None:
+    search = {"axes": {"optim.lr": {"choices": [0.1]}}, "trials": 1}
+    project.recipe("tuned", arms=[], claims=[], seeds=2, search=search)
+    source = (project.folder / "instant.py").read_text()
+    failing = source.replace(
+        "    rate, fate =", "    assert seed != 1, 'not yet'\n    rate, fate ="
+    )
+    project.write("instant.py", failing)
+    assert project.run("tuned", executor="local").code == 1
+    project.write("instant.py", source)
+    assert project.run("tuned", "--retry", "--keep", executor="local").code == 0
+    report = [r for r in project.table("tuned/trials.csv") if r["phase"] == "report"]
+    assert [(r["seed"], r["status"], r["attempt"]) for r in report] == [
+        ("0", "done", "1"), ("1", "done", "2"),
+    ]  # fmt: skip
+
+
 def test_the_plan_in_the_store_needs_no_recipe_file(swept: Any, project: Any) -> None:
     project.run("tiny")
     (project.folder / "recipes/tiny.yaml").unlink()

@@ -118,6 +118,16 @@ def pool(config, *, seed, device, report, workdir):
     return {"result": float(os.waitpid(worker, 0)[1])}
 
 
+def forks(config, *, seed, device, report, workdir):
+    forked = os.fork()
+    if forked == 0:
+        report(99, loss=99.0)
+        sys.exit(0)
+    ended = os.waitpid(forked, 0)[1]
+    report(0, loss=1.0)
+    return {"result": float(os.waitstatus_to_exitcode(ended))}
+
+
 def out_of_memory(config, *, seed, device, report, workdir):
     (workdir / "began").touch()
     began = lambda: len(list(workdir.parent.parent.glob("*/work/began")))
@@ -530,3 +540,44 @@ def test_a_dead_server_is_replaced_and_its_jobs_are_lost_not_crashed(
     )
     again = run(executor, [job("well", n) for n in range(6)])
     assert {e.ending.status for e in again} == {"done"}
+
+
+def test_a_fork_of_the_users_does_not_speak_for_the_job(
+    local: Callable[..., LocalExecutor], job: Callable[..., Job]
+) -> None:
+    (ended,) = run(local(), [job("forks")])
+    assert ended.ending.status == "done"
+    assert ended.ending.metrics == {"loss": 1.0, "result": 1.0}
+    assert ended.ending.curve == {"step": [0], "loss": [1.0]}
+
+
+def test_jobs_that_are_just_beginning_are_preempted_too(
+    local: Callable[..., LocalExecutor], job: Callable[..., Job]
+) -> None:
+    executor = local(3)
+    jobs = [job("checkpoints", n) for n in range(3)]
+    for each in jobs:
+        executor.start(each)
+    executor.preempt()  # while the server loads torch, say
+    ended: list[Ended] = []
+    deadline = time.monotonic() + 30
+    while len(ended) < 3 and time.monotonic() < deadline:
+        ended += executor.events(lambda reported: False)
+    assert [e.ending.status for e in ended] == ["preempted"] * 3
+
+
+def test_a_closing_executor_leaves_nothing_running_of_what_it_has_just_begun(
+    local: Callable[..., LocalExecutor], job: Callable[..., Job]
+) -> None:
+    for number in range(3):
+        executor = local(3)
+        jobs = [job("deaf", 3 * number + n) for n in range(3)]
+        for each in jobs:
+            executor.start(each)
+        time.sleep(0.02 * number)  # at once, and a little later
+        began = time.monotonic()
+        executor.close()
+        assert time.monotonic() - began < 8
+        for each in jobs:
+            with pytest.raises(AssertionError, match="no process writes to the job's log"):
+                pid_of(each)
