@@ -55,13 +55,13 @@ def forecast(
         slots = slots_of(request.executor)
         yield Forecast(
             request=request,
-            cells=len(request.plan.arms) * len(recipe.seeds),
+            cells=len(request.plan.arms) * len(recipe.every_seed),
             trials=request.expected,
             done=len(request.trials) - len(missing),
             shared=len(set(request.trials) & others),
             slots=slots,
             seconds=_estimate(request, missing, durations, slots),
-            undecidable=cannot_decide(recipe, len(request.plan.arms), len(recipe.seeds)),
+            undecidable=cannot_decide(recipe, len(request.plan.arms), len(recipe.every_seed)),
             changed=str(found.get(request.plan.name) or ""),
         )
 

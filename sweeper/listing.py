@@ -39,9 +39,9 @@ def recipes(folders: list[Path]) -> list[ListedRecipe]:
     found = [load_recipe(name, folders) for name in recipe_names(folders)]
     listed = []
     for name, recipe in sorted(found, key=lambda one: recipe_order(*one)):
-        arms = len(design(recipe))
+        arms, seeds = len(design(recipe)), len(recipe.every_seed)
         lines = sum(1 for claim in recipe.claims for _ in claim.assertions())
-        listed.append(ListedRecipe(name, recipe.question, arms, arms * len(recipe.seeds), lines))
+        listed.append(ListedRecipe(name, recipe.question, arms, arms * seeds, lines))
     return listed
 
 

@@ -34,6 +34,46 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Proposal:
+    """What a search tried: `told` is what Optuna was told, empty where it was told of none."""
+
+    number: int
+    values: Mapping[str, Any]
+    status: str  # of the worst of its trials: done diverged pruned failed …
+    told: tuple[float, ...]  # a number for each metric that is searched for; may be infinite
+    trial_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ConcludedSearch:
+    """What a search of one arm came to, and how it was done."""
+
+    arm: str
+    study: str  # the name under which its asks and tells are recorded
+    metrics: tuple[str, ...]
+    goals: tuple[str, ...]  # `down` or `up`, one for each metric
+    axes: Mapping[str, Mapping[str, Any]]  # as the recipe gives them: low, high, log, choices …
+    sampler: Mapping[str, Any]
+    pruner: Mapping[str, Any]
+    optuna: str
+    budget: int
+    proposals: tuple[Proposal, ...]
+    winner: int | None  # its number; None where nothing was told
+    pareto: tuple[int, ...] = ()  # of several metrics: those that none is better than in all
+    # Each axis with its share of what the told value varies by, and the noise floor of that share.
+    importance: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was looked at between two batches of seeds, and what it decided."""
+
+    seeds: Mapping[str, int]  # how many each arm had
+    verdicts: Mapping[str, str]  # of each line of the claims
+    stopped: str = ""  # why no seeds were added, in words; empty where some were
+
+
+@dataclass(frozen=True)
 class Plan:
     """Everything that a recipe asks for; `name` is its folder under outputs."""
 
@@ -43,6 +83,8 @@ class Plan:
     arms: tuple[PlannedArm, ...]
     cells: tuple[Cell, ...]
     overrides: tuple[str, ...] = ()
+    searches: tuple[ConcludedSearch, ...] = ()
+    looks: tuple[Look, ...] = ()
 
     @property
     def is_variant(self) -> bool:

@@ -44,7 +44,7 @@ class Request:
         if self.recipe is None or self.recipe.search is None:
             return len(self.trials)
         search = self.recipe.search
-        each = search.trials * len(search.seeds) + len(self.recipe.seeds)
+        each = search.trials * len(search.seeds) + len(self.recipe.every_seed)
         return len(self.trials) + len(self.searches) * each
 
 
@@ -78,9 +78,10 @@ def _make_request(
     inherited = _own_of_recipe(recipe.baseline, changing, composer)
     baseline = _rechosen({**inherited, **values}, changing, values, composer)
     designed = design(recipe)
-    if (number := len(designed) * len(recipe.seeds)) > MOST_CELLS:
+    seeds = recipe.every_seed
+    if (number := len(designed) * len(seeds)) > MOST_CELLS:
         raise RequestError(
-            f"{len(designed)} arms with {len(recipe.seeds)} seeds are {number} trials, and at most "
+            f"{len(designed)} arms with {len(seeds)} seeds are {number} trials, and at most "
             f"{MOST_CELLS} are possible: ask for fewer arms or seeds."
         )
     configs = {arm.name: _compose_arm(arm, baseline, composer) for arm in designed}
@@ -91,7 +92,9 @@ def _make_request(
     searched = {s.arm for s in searches}
     arms = _planned(designed, configs, baseline, searched)
     _check_axes_of_metrics(recipe, arms)
-    trials, cells = _cells({a: c for a, c in configs.items() if a not in searched}, recipe.seeds)
+    trials, cells = _cells(
+        {a: c for a, c in configs.items() if a not in searched}, recipe.every_seed
+    )
     plan = Plan(
         name=as_name or (_variant(name, configs[BASELINE]) if changing else name),
         recipe_name=name,
@@ -115,7 +118,8 @@ def _with_seeds(recipe: Recipe, overrides: Sequence[Override]) -> Recipe:
         if override.key == "seeds":
             raw = recipe.model_dump(mode="json", by_alias=True, exclude_defaults=True)
             try:
-                raw["seeds"] = read_seeds(override.value)
+                found = override.value
+                raw["seeds"] = found if isinstance(found, dict) else read_seeds(found)
             except ValueError as error:
                 raise RequestError(f"{error}.") from None
             recipe = read_recipe(raw, where="under this override")
@@ -318,7 +322,7 @@ def with_winner(
 ) -> Request:
     """The request with a searched arm's winner in place: its reported cells are known now."""
     assert request.recipe is not None
-    trials, cells = _cells({arm: config}, request.recipe.seeds)
+    trials, cells = _cells({arm: config}, request.recipe.every_seed)
     arms = tuple(
         replace(a, axes={**a.axes, **values}) if a.name == arm else a for a in request.plan.arms
     )

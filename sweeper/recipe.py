@@ -3,12 +3,12 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from sweeper.errors import RequestError, nearest
+from sweeper.claim import LONGEST_NAME, Assertion, Claim, Finite, Part, parsed
+from sweeper.errors import nearest
 from sweeper.limits import MOST_SEEDS
 from sweeper.metric import ALONG_AN_AXIS, MetricExpression, parse
 
@@ -16,22 +16,16 @@ BASELINE = "baseline"
 Goal = Literal["down", "up"]
 Value = bool | int | float | str | list[Any] | dict[Any, Any] | None
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+=,-]*$"
-_LONGEST_NAME = 200  # a file system takes 255 bytes, the end that marks a variant included
-_Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 def is_name_of_a_plan(name: str) -> bool:
     """Whether it may name a folder under outputs, beside the trials and the cache."""
     taken = ("all", "cache", "trials", "reproduction.csv")
-    fits = len(name) <= _LONGEST_NAME and re.fullmatch(NAME, name)
+    fits = len(name) <= LONGEST_NAME and re.fullmatch(NAME, name)
     return bool(fits) and not name.startswith("sweeper.") and name not in taken
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, strict=False)
-
-
-class Metric(_Part):
+class Metric(Part):
     """How one metric is judged."""
 
     smallest_effect: float = Field(
@@ -50,10 +44,10 @@ class Metric(_Part):
     )
 
 
-class Arm(_Part):
+class Arm(Part):
     """A change of the baseline, or of the arm that `from` names."""
 
-    name: str = Field(pattern=NAME, max_length=_LONGEST_NAME)
+    name: str = Field(pattern=NAME, max_length=LONGEST_NAME)
     set: dict[str, Value] = Field(
         default_factory=dict,
         description="Axes and their values; a bare key chooses from a group.",
@@ -63,162 +57,14 @@ class Arm(_Part):
     )
 
 
-class _Claim(_Part):
-    statement: str = Field(min_length=1, description="What the document asserts, in own words.")
-    documented: str | _Finite = Field("", description="The document's own figure.")
-    metric: str | None = Field(None, description="The metric; the recipe's first if not given.")
-
-    @field_validator("metric")
-    @classmethod
-    def _parses(cls, metric: str | None) -> str | None:
-        if metric is not None:
-            _parsed(metric)
-        return metric
-
-    def arms_named(self) -> list[str]:
-        """Every arm that the claim speaks of."""
-        named = [getattr(self, "arm", None), getattr(self, "reference", None)]
-        named += [*(getattr(self, "arms", None) or ()), *(getattr(self, "contrast", None) or ())]
-        return [name for name in named if name is not None]
-
-
-class Comparison(_Claim):
-    """A difference paired by seed: `arm` against `reference`, or a `contrast` of several arms.
-
-    `no_worse`: surely not worse by the smallest effect; it may be better.
-    """
-
-    kind: Literal["better", "worse", "no_effect", "no_worse"]
-    arm: str | None = None
-    reference: str | None = Field(None, description="The arm it started from if not given.")
-    contrast: dict[str, _Finite] | None = Field(
-        None, description="Weights of arms; their weighted sum is compared with zero."
-    )
-
-    @model_validator(mode="after")
-    def _one_subject(self) -> Self:
-        if (self.arm is None) == (self.contrast is None):
-            raise ValueError("give either `arm` or `contrast`")
-        if self.contrast is not None and self.reference is not None:
-            raise ValueError("a `contrast` has no `reference`: give that arm a weight")
-        if self.contrast is not None and abs(sum(self.contrast.values())) > 1e-9:
-            raise ValueError("the weights of a `contrast` add up to zero, as in {a: 1, b: -1}")
-        if self.contrast is not None and not any(self.contrast.values()):
-            raise ValueError("a `contrast` has weights other than zero, as in {a: 1, b: -1}")
-        return self
-
-
-class _Event(_Claim):
-    """Something that happens in a run or does not; decided on the share of seeds."""
-
-    arm: str | None = None
-    arms: list[str] | None = Field(
-        None, min_length=1, description="Several arms: it holds for a seed if in most of them."
-    )
-    negated: bool = Field(False, description="The claim is that it does not happen.")
-
-    @model_validator(mode="after")
-    def _one_subject(self) -> Self:
-        if (self.arm is None) == (self.arms is None):
-            raise ValueError("give either `arm` or `arms`")
-        return self
-
-
-class Reaches(_Event):
-    """The metric reaches a level (at least it where up is better, at most it where down is)."""
-
-    kind: Literal["reaches"]
-    level: float = Field(allow_inf_nan=False)
-
-
-class Diverges(_Event):
-    """The run becomes NaN or inf, within so many steps where that is given."""
-
-    kind: Literal["diverges"]
-    within_steps: int | None = Field(None, ge=1)
-    after_level: float | None = Field(
-        None, allow_inf_nan=False, description="The metric had reached this level before."
-    )
-
-
-class Diagnosed(_Event):
-    """The loss-trend rule or the health record names it."""
-
-    kind: Literal["diagnosed"]
-    diagnosis: Literal["diverged", "R7", "R7_overfitting"]
-
-
-class Order(_Claim):
-    """The arms rank as stated, the best first."""
-
-    kind: Literal["order"]
-    arms: list[str] = Field(min_length=2)
-
-
-class Exact(_Claim):
-    """An equality, without statistics: of `arm` and `reference`, seed by seed, or a named check."""
-
-    kind: Literal["exact"]
-    arm: str | None = None
-    reference: str | None = None
-    check: str | None = None
-
-    @model_validator(mode="after")
-    def _one_subject(self) -> Self:
-        if (self.arm is None) == (self.check is None):
-            raise ValueError("give either `arm` or `check`")
-        return self
-
-
-Assertion = Annotated[
-    Comparison | Reaches | Diverges | Diagnosed | Order | Exact, Field(discriminator="kind")
-]
-
-
-class Claim(_Part):
-    """A row of the ledger: one assertion, or several with letters."""
-
-    id: str = Field(pattern=r"^[A-Za-z0-9_.\-]+$", max_length=_LONGEST_NAME)
-    source: str | None = Field(None, description="The document; the recipe's if not given.")
-    assertion: Assertion | None = None
-    parts: dict[str, Assertion] | None = Field(
-        None, min_length=1, description="Assertions by letter; reproduced when every one is."
-    )
-    statement: str = ""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _assertion_lies_flat(cls, raw: Any) -> Any:
-        """In YAML the assertion's keys stand beside the id; `kind` tells that there is one."""
-        if not isinstance(raw, Mapping) or "parts" in raw or "assertion" in raw:
-            return raw
-        own = {k: raw[k] for k in ("id", "source") if k in raw}
-        return {**own, "assertion": {k: v for k, v in raw.items() if k not in own}}
-
-    @field_validator("parts")
-    @classmethod
-    def _letters(cls, parts: dict[str, Assertion] | None) -> dict[str, Assertion] | None:
-        for letter in parts or ():
-            if not re.fullmatch(r"[a-z]", letter):
-                raise ValueError(f"parts are named by one small letter, but got {letter!r}")
-        return parts
-
-    def assertions(self) -> Iterator[tuple[str, Assertion]]:
-        """The id and the assertion of each line: `T2.1a`, `T2.1b`, or the bare id."""
-        if self.assertion is not None:
-            yield self.id, self.assertion
-        for letter, part in (self.parts or {}).items():
-            yield self.id + letter, part
-
-
-class Range(_Part):
+class Range(Part):
     """The values a nuisance axis is searched over."""
 
     low: float | None = Field(None, allow_inf_nan=False)
     high: float | None = Field(None, allow_inf_nan=False)
     log: bool = False
     integer: bool = False
-    choices: list[bool | int | _Finite | str] | None = Field(None, min_length=1)
+    choices: list[bool | int | Finite | str] | None = Field(None, min_length=1)
 
     @model_validator(mode="after")
     def _is_a_range(self) -> Self:
@@ -241,7 +87,7 @@ class Range(_Part):
         return self
 
 
-class Search(_Part):
+class Search(Part):
     """Nuisance axes, tuned by Optuna for each of `arms` before its reported seeds run."""
 
     axes: dict[str, Range] = Field(min_length=1)
@@ -258,12 +104,31 @@ class Search(_Part):
     @field_validator("metric")
     @classmethod
     def _is_one_runs_own(cls, metric: str | None) -> str | None:
-        if metric is not None and _parsed(metric).function in {*ALONG_AN_AXIS, "spread"}:
+        if metric is not None and parsed(metric).function in {*ALONG_AN_AXIS, "spread"}:
             raise ValueError(f"{metric!r} is no metric of a single run")
         return metric
 
 
-class Recipe(_Part):
+class Looks(Part):
+    """Seeds that are added until every claim is decided: the first `min`, at most `max`."""
+
+    min: int = Field(ge=2)
+    max: int = Field(le=MOST_SEEDS)
+
+    @model_validator(mode="after")
+    def _leaves_room(self) -> Self:
+        if self.min >= self.max:
+            raise ValueError(f"`min < max` must hold, but got (min={self.min}, max={self.max})")
+        return self
+
+
+Seeds = Annotated[
+    Annotated[Looks, Tag("looks")] | Annotated[list[int], Tag("list")],
+    Discriminator(lambda seeds: "looks" if isinstance(seeds, dict | Looks) else "list"),
+]
+
+
+class Recipe(Part):
     """What shall be asked. Shapes and meaning: docs/recipes.md."""
 
     question: str = Field(min_length=1)
@@ -288,14 +153,16 @@ class Recipe(_Part):
         max_length=1,
     )
     search: Search | None = None
-    seeds: list[int] = Field(description="A number n (0 … n-1) or a list.")
+    seeds: Seeds = Field(
+        description="A number n (0 … n-1), a list, or {min: 3, max: 20}: as many as are needed."
+    )
     metrics: dict[str, Metric] = Field(min_length=1)
     claims: list[Claim] = Field(default_factory=list)
 
     @field_validator("seeds", mode="before")
     @classmethod
     def _count_or_list(cls, seeds: Any) -> Any:
-        return read_seeds(seeds)
+        return seeds if isinstance(seeds, dict | Looks) else read_seeds(seeds)
 
     @field_validator("metrics", mode="before")
     @classmethod
@@ -310,7 +177,7 @@ class Recipe(_Part):
     @classmethod
     def _metrics_parse(cls, metrics: dict[str, Metric]) -> dict[str, Metric]:
         for text, metric in metrics.items():
-            if metric.goal is None and goal_of(_parsed(text)) is None:
+            if metric.goal is None and goal_of(parsed(text)) is None:
                 raise ValueError(
                     f"metric {text!r}: its name says neither loss nor accuracy; "
                     "add `goal: down` or `goal: up`"
@@ -326,7 +193,7 @@ class Recipe(_Part):
         for claim in self.claims:
             for line, assertion in claim.assertions():
                 self._check_assertion(line, assertion)
-        if self.search is not None and set(self.search.seeds) & set(self.seeds):
+        if self.search is not None and set(self.search.seeds) & set(self.every_seed):
             raise ValueError("search.seeds are never the reported seeds: leave the default, 10000")
         told = self.search.metric if self.search is not None else None
         if told is not None and told not in self.metrics and goal_of(parse(told)) is None:
@@ -351,16 +218,14 @@ class Recipe(_Part):
                 f"claim {line}: {assertion.kind} needs `smallest_effect` above zero for {metric!r}"
             )
 
+    @property
+    def every_seed(self) -> list[int]:
+        """The seeds that may run: all of them, or the first of them where looks end it sooner."""
+        return list(range(self.seeds.max)) if isinstance(self.seeds, Looks) else self.seeds
+
     def goal(self, metric: str) -> Goal:
         """Which way the metric is better, given in the recipe or read from its name."""
         return self.metrics[metric].goal or goal_of(parse(metric)) or "down"
-
-
-def _parsed(metric: str) -> Any:
-    try:
-        return parse(metric)
-    except RequestError as error:
-        raise ValueError(str(error)) from None
 
 
 def goal_of(expression: MetricExpression) -> Goal | None:

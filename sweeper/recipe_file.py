@@ -10,24 +10,11 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from sweeper.claim import Claim, Comparison, Diagnosed, Diverges, Exact, Order, Reaches
 from sweeper.errors import RequestError, nearest
 from sweeper.limits import MOST_OF_A_FILE, MOST_VALUES, check_size
 from sweeper.masking import masked
-from sweeper.recipe import (
-    Arm,
-    Claim,
-    Comparison,
-    Diagnosed,
-    Diverges,
-    Exact,
-    Metric,
-    Order,
-    Range,
-    Reaches,
-    Recipe,
-    Search,
-    is_name_of_a_plan,
-)
+from sweeper.recipe import Arm, Looks, Metric, Range, Recipe, Search, is_name_of_a_plan
 
 
 def load_recipe(name: str, folders: list[Path]) -> tuple[str, Recipe]:
@@ -125,9 +112,10 @@ _KINDS = {
     "order",
     "exact",
 }
-_UNION_TAGS = {*_KINDS, "assertion"}
+_UNION_TAGS = {*_KINDS, "assertion", "looks", "list"}
 _MODELS: dict[str, type[BaseModel]] = {
     "sequence": Arm, "arms": Arm, "metrics": Metric, "search": Search, "axes": Range,
+    "seeds": Looks,
     "better": Comparison, "worse": Comparison, "no_effect": Comparison, "no_worse": Comparison,
     "reaches": Reaches,
     "diverges": Diverges, "diagnosed": Diagnosed, "order": Order, "exact": Exact, "claims": Claim,

@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
+from sweeper.claim import Assertion, Claim, Comparison, Exact, Order
 from sweeper.evidence.differences import judge_comparison, judge_order
 from sweeper.evidence.events import judge_event, judge_exact
 from sweeper.evidence.findings import Evidence, Finding
-from sweeper.recipe import Assertion, Claim, Comparison, Exact, Order
 
 COLUMNS = (
     "claim", "recipe", "source", "statement", "arm", "reference", "metric", "documented",

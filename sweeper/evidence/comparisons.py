@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sweeper.claim import Comparison
 from sweeper.evidence.measures import Grid, Measure, comparable, measure
 from sweeper.evidence.ranks import rank_test
 from sweeper.evidence.statistics import LEVEL, Array, Paired, holm, median, no_effect, paired
-from sweeper.recipe import Comparison, Goal, Recipe
+from sweeper.recipe import Goal, Recipe
 
 # Rows of the grid with their weights: ((arm, 1), (reference, -1)) or a contrast of several.
 Weights = tuple[tuple[int, float], ...]

@@ -7,12 +7,12 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from sweeper.claim import Comparison, Order
 from sweeper.evidence.comparisons import Family, Results, Weights, claimed, compare, is_pair
 from sweeper.evidence.findings import Evidence, Finding
 from sweeper.evidence.power import further_seeds, in_words, seeds_needed_by_ranks
 from sweeper.evidence.statistics import LEVEL, Array, median
 from sweeper.evidence.wording import dropped, interval, joined, p_value, short
-from sweeper.recipe import Comparison, Order
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from sweeper.claim import Diagnosed, Diverges, Exact, Reaches
 from sweeper.evidence import diagnosis
 from sweeper.evidence.findings import Evidence, Finding
 from sweeper.evidence.power import further_seeds_for_share, in_words
@@ -13,7 +14,6 @@ from sweeper.evidence.statistics import Array, median, share_bounds, share_verdi
 from sweeper.evidence.wording import dropped, joined, short
 from sweeper.metric import parse
 from sweeper.plan import Plan
-from sweeper.recipe import Diagnosed, Diverges, Exact, Reaches
 from sweeper.trial import RESULTS
 
 # A named check of an exact claim: whether it holds, and a sentence.

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from sweeper.claim import Assertion, Exact
 from sweeper.evidence.comparisons import Family, families
 from sweeper.evidence.measures import Grid, Measure, as_reported
 from sweeper.evidence.runs import Run
 from sweeper.plan import Plan
-from sweeper.recipe import Assertion, Exact, Recipe
+from sweeper.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from sweeper.claim import Assertion, Comparison, Diagnosed, Diverges, Order, Reaches
 from sweeper.evidence.statistics import LEVEL, Array, share_bounds
-from sweeper.recipe import (
-    BASELINE,
-    Arm,
-    Assertion,
-    Comparison,
-    Diagnosed,
-    Diverges,
-    Order,
-    Reaches,
-    Recipe,
-)
+from sweeper.recipe import BASELINE, Arm, Recipe
 
 POWER = 0.9
 MOST_FURTHER = 100
