@@ -116,18 +116,17 @@ def _answered(reader: Reader, requests: Sequence[Request], composer: Composer) -
     asked: set[str] = set()
     for request in requests if known else ():
         asked |= request.trials.keys()
+        asked |= _followed(reader, request)
         if request.searches:
-            asked |= _concluded(reader, request)
             asked |= {t for s in request.searches for t in _proposed(reader, request, s, composer)}
     return [provenance for provenance in known if provenance.trial_id in asked]
 
 
-def _concluded(reader: Reader, request: Request) -> set[str]:
-    """What the searches of this plan came to last time: their winners' trials too."""
+def _followed(reader: Reader, request: Request) -> set[str]:
+    """What came of this plan's measurements last time: winners of searches, further seeds."""
     if request.plan.name not in reader.plan_names():
         return set()
-    arms = {search.arm for search in request.searches}
-    return {c.trial_id for c in reader.plan(request.plan.name).cells if c.arm in arms}
+    return {c.trial_id for c in reader.plan(request.plan.name).cells if request.may_grow(c.arm)}
 
 
 def _proposed(

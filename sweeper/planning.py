@@ -1,6 +1,6 @@
 """From recipe to plan: every arm composed, checked and named before anything is launched."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from sweeper.limits import MOST_CELLS
 from sweeper.masking import is_secret, masked, masked_override
 from sweeper.metric import ALONG_AN_AXIS, parse
 from sweeper.plan import Cell, Plan, PlannedArm
-from sweeper.recipe import BASELINE, Recipe, read_seeds
+from sweeper.recipe import BASELINE, Looks, Recipe, read_seeds
 from sweeper.recipe_file import read_recipe
 from sweeper.trial import Trial
 
@@ -46,6 +46,12 @@ class Request:
         search = self.recipe.search
         each = search.trials * len(search.seeds) + len(self.recipe.every_seed)
         return len(self.trials) + len(self.searches) * each
+
+    def may_grow(self, arm: str) -> bool:
+        """Whether cells of this arm may be asked for beside those that are known beforehand."""
+        assert self.recipe is not None
+        is_searched = arm in {search.arm for search in self.searches}
+        return is_searched or isinstance(self.recipe.seeds, Looks)
 
 
 def make_request(
@@ -322,11 +328,32 @@ def with_winner(
 ) -> Request:
     """The request with a searched arm's winner in place: its reported cells are known now."""
     assert request.recipe is not None
-    trials, cells = _cells({arm: config}, request.recipe.every_seed)
+    trials, cells = _cells({arm: config}, request.recipe.first_seeds)
     arms = tuple(
         replace(a, axes={**a.axes, **values}) if a.name == arm else a for a in request.plan.arms
     )
-    order = {a.name: i for i, a in enumerate(arms)}
-    every = sorted((*request.plan.cells, *cells), key=lambda c: (order[c.arm], c.phase == "report"))
-    plan = replace(request.plan, arms=arms, cells=tuple(every))
+    plan = replace(request.plan, arms=arms, cells=in_order(arms, (*request.plan.cells, *cells)))
     return replace(request, plan=plan, trials={**request.trials, **trials})
+
+
+def with_seeds(request: Request, seeds: Mapping[str, Sequence[int]]) -> Request:
+    """The request with further cells of its arms: these seeds of each."""
+    config = {
+        cell.arm: request.trials[cell.trial_id].config
+        for cell in request.plan.cells
+        if cell.phase == "report"
+    }
+    trials: dict[str, Trial] = {}
+    cells: list[Cell] = []
+    for arm, more in seeds.items():
+        new_trials, new_cells = _cells({arm: config[arm]}, more)
+        trials |= new_trials
+        cells += new_cells
+    plan = replace(request.plan, cells=in_order(request.plan.arms, (*request.plan.cells, *cells)))
+    return replace(request, plan=plan, trials={**request.trials, **trials})
+
+
+def in_order(arms: Sequence[PlannedArm], cells: Iterable[Cell]) -> tuple[Cell, ...]:
+    """By arm, what a search tried before what is reported; within these as they come."""
+    order = {arm.name: i for i, arm in enumerate(arms)}
+    return tuple(sorted(cells, key=lambda c: (order[c.arm], c.phase == "report")))

@@ -223,6 +223,11 @@ class Recipe(Part):
         """The seeds that may run: all of them, or the first of them where looks end it sooner."""
         return list(range(self.seeds.max)) if isinstance(self.seeds, Looks) else self.seeds
 
+    @property
+    def first_seeds(self) -> list[int]:
+        """The seeds that run in any case."""
+        return list(range(self.seeds.min)) if isinstance(self.seeds, Looks) else self.seeds
+
     def goal(self, metric: str) -> Goal:
         """Which way the metric is better, given in the recipe or read from its name."""
         return self.metrics[metric].goal or goal_of(parse(metric)) or "down"

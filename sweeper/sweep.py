@@ -13,7 +13,9 @@ from sweeper.errors import RequestError
 from sweeper.executors.job import Ended, Executor, Job, Reported
 from sweeper.fingerprint import DataSets
 from sweeper.folders import Outputs
+from sweeper.looks import MoreSeeds
 from sweeper.planning import Request
+from sweeper.recipe import Looks
 from sweeper.sources import FixedCells, SearchedArm
 from sweeper.store import Store
 from sweeper.trial import FINAL, RESULTS, Ending, Trial, joined
@@ -45,13 +47,28 @@ class Watcher(Protocol):
         """Every cell of a recipe has its answer."""
 
 
+class Follower(Protocol):
+    """What may ask for more when every cell of a request is answered."""
+
+    def next(self, request: Request) -> Request | None:
+        """The request with further cells, made of what was measured; None where it is enough."""
+
+
 @dataclass
 class _Study:
     """A request on its way: what still has to be asked, and which trials are open."""
 
     request: Request
     sources: "list[FixedCells | SearchedArm]"
+    followers: Sequence[Follower] = ()
+    is_concluded: bool = False  # nothing will be asked any more
     is_finished: bool = False
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether some source has, or waits for, an answer."""
+        # A search that is done has yet to name its winner, whose trials come then.
+        return any(not s.is_done or isinstance(s, SearchedArm) for s in self.sources)
 
 
 @dataclass(frozen=True)
@@ -64,6 +81,15 @@ class How:
     memory_mib: int | None = None
     retry: bool = False
     data: DataSets | None = None  # whose digests go on record with each attempt
+
+
+def followers_of(request: Request, store: Store) -> list[Follower]:
+    """What a recipe asks for beyond the cells that are known beforehand."""
+    assert request.recipe is not None
+    followers: list[Follower] = []
+    if isinstance(request.recipe.seeds, Looks):
+        followers.append(MoreSeeds(store))
+    return followers
 
 
 class Sweep:
@@ -110,7 +136,7 @@ class Sweep:
             ended = [event for event in ended if not self._was_recorded(event)]
             recorded = [(event, self._record(event)) for event in ended]
             mends = [self._placed(event) for event in ended if event.mend]
-            self._conclude_searches()
+            self._conclude()
             jobs = [] if mends or self.was_interrupted else self._next_jobs()
         if self.was_interrupted:
             for job in self._executor.drop():
@@ -149,20 +175,20 @@ class Sweep:
                 searched = [
                     SearchedArm(request, s, self._store, composer, slots) for s in request.searches
                 ]
-                self._studies.append(_Study(request, [*searched, fixed]))
+                followers = followers_of(request, self._store)
+                self._studies.append(_Study(request, [*searched, fixed], followers))
         for request in requests:
             proposed = {c.trial_id for s in self._searches_of(request) for c in s.cells}
             done = sum(statuses.get(t) in FINAL for t in {*request.trials, *proposed})
             self._watcher.planned(request, request.expected, done)
 
     def _asked(self, request: Request) -> set[str]:
-        """The request's trials, and those of the winners that its searches came to last time."""
-        arms = {search.arm for search in request.searches}
-        if not arms or request.plan.name not in self._store.plan_names():
+        """The request's trials, and those that followed from what was measured last time."""
+        if request.plan.name not in self._store.plan_names():
             return set(request.trials)
         cells = self._store.plan(request.plan.name).cells
-        winners = {c.trial_id for c in cells if c.arm in arms and c.phase == "report"}
-        return {*request.trials, *winners}
+        followed = {c.trial_id for c in cells if c.phase == "report" and request.may_grow(c.arm)}
+        return {*request.trials, *followed}
 
     def _searches_of(self, request: Request) -> list[SearchedArm]:
         sources = [s for study in self._studies if study.request is request for s in study.sources]
@@ -214,8 +240,8 @@ class Sweep:
         while len(jobs) < self._executor.room():
             trial = self._ask()
             if trial is None:
-                if self._conclude_searches():
-                    continue  # its last proposals were answered already; now there are new cells
+                if self._conclude():
+                    continue  # what was asked last was answered already; now there are new cells
                 break
             attempt = self._store.start(trial.trial_id)
             self._running[trial.trial_id] = attempt, trial
@@ -316,32 +342,43 @@ class Sweep:
                     return f"recipe {study.request.plan.name}: arm {cell.arm!r}: {event.mend}"
         return event.mend
 
-    def _conclude_searches(self) -> bool:
-        """A search that is done has a winner: its cells on the recipe's seeds are asked next.
+    def _conclude(self) -> bool:
+        """Ask for what follows from what is answered; returns whether that was anything."""
+        return any(self._conclude_study(study) for study in self._studies)
 
-        Returns whether there was one.
+    def _conclude_study(self, study: _Study) -> bool:
+        """A search that is done has a winner, whose cells on the recipe's seeds are asked next.
+
+        When all are answered, whatever follows them is asked.
         """
         concluded = False
-        for study in self._studies:
-            for source in [s for s in study.sources if isinstance(s, SearchedArm) and s.is_done]:
-                study.sources.remove(source)
-                study.request = source.conclude(study.request)
-                self._store.add_trials(study.request.trials.values())
-                self._store.save_plan(study.request.plan)
-                cells = [
-                    c for c in study.request.plan.cells
-                    if c.arm == source.arm and c.phase == "report"
-                ]  # fmt: skip
-                study.sources.append(FixedCells(study.request, cells, self._store.statuses(), {}))
-                concluded = True
-        return concluded
+        for source in [s for s in study.sources if isinstance(s, SearchedArm) and s.is_done]:
+            study.sources.remove(source)
+            self._extend(study, source.conclude(study.request))
+            concluded = True
+        if concluded or study.is_waiting or study.is_concluded:
+            return concluded
+        for follower in study.followers:
+            if (request := follower.next(study.request)) is not None:
+                self._extend(study, request)
+                return True
+        study.is_concluded = True
+        return False
+
+    def _extend(self, study: _Study, request: Request) -> None:
+        """Go on with a request that has cells beside those it had."""
+        known = {(c.arm, c.seed) for c in study.request.plan.cells if c.phase == "report"}
+        study.request = request
+        self._store.add_trials(request.trials.values())
+        self._store.save_plan(request.plan)
+        cells = [
+            c for c in request.plan.cells if c.phase == "report" and (c.arm, c.seed) not in known
+        ]
+        study.sources.append(FixedCells(request, cells, self._store.statuses(), {}))
 
     def _announce_finished(self) -> None:
         for study in self._studies:
-            # A search that is done has yet to name its winner, whose trials come then.
-            if not study.is_finished and all(
-                source.is_done and isinstance(source, FixedCells) for source in study.sources
-            ):
+            if study.is_concluded and not study.is_finished:
                 study.is_finished = True
                 self._watcher.finished(study.request)
 
