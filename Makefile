@@ -12,7 +12,7 @@ BUDGET ?= full
 SMOKE := seeds=2 train.epochs=2 data.train_samples=200 data.validation_samples=100
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev reproduce sweep compare list test lint check bench schema readme clean
+.PHONY: help setup dev reproduce sweep compare report list test lint check bench schema readme clean
 
 help:  ## show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,6 +44,9 @@ sweep: setup  ## run RECIPE=name [OVERRIDES="optim.lr=0.03 seeds=10"]
 
 compare: setup  ## rebuild the tables of RECIPE=name from the store
 	$(BIN)/sweeper compare $(RECIPE) --outputs $(OUTPUTS)
+
+report: setup  ## write a page for RECIPE=name, or for all, with its figures
+	$(BIN)/sweeper report $(RECIPE) --outputs $(OUTPUTS)
 
 list: setup  ## list the recipes
 	$(BIN)/sweeper list

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from sweeper.executors.job import Ended, Job
 from sweeper.fingerprint import DataSets
 from sweeper.folders import Outputs
 from sweeper.narrator import Log, SilentWatcher
-from sweeper.recipe import is_name_of_a_plan
+from sweeper.recipe import Recipe, is_name_of_a_plan
 from sweeper.recipe_file import load_recipe, recipe_names, recipe_order
 from sweeper.targets import check_prefixes
 from sweeper.trial import RESULTS
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sweeper.changes import Choice
     from sweeper.compose import Composer
     from sweeper.evidence.tables import Tables
+    from sweeper.multirun import Multirun
     from sweeper.planning import Request
 
 
@@ -62,6 +63,7 @@ class Outcome:
 
     tables: "dict[str, Tables]" = field(default_factory=dict)
     was_interrupted: bool = False
+    without_winner: bool = False  # of some search: its arm has no reported trials
 
     def statuses(self) -> dict[str, int]:
         """How many cells have each status, those of searches included."""
@@ -75,7 +77,9 @@ class Outcome:
     def all_ended_in_results(self) -> bool:
         """Skipped arms are no failure, but a recipe that nothing of applies to has no result."""
         found = self.statuses()
-        return found.keys() <= {*RESULTS, "pruned", "skipped"} and bool(found.keys() & RESULTS)
+        if self.without_winner or not found.keys() & RESULTS:
+            return False
+        return found.keys() <= {*RESULTS, "pruned", "skipped"}
 
     @property
     def all_reproduced(self) -> bool:
@@ -83,15 +87,23 @@ class Outcome:
 
 
 def prepare(
-    names: Sequence[str], overrides: Sequence[str], places: Places, as_name: str | None = None
+    names: Sequence[str],
+    overrides: Sequence[str],
+    places: Places,
+    as_name: str | None = None,
+    multirun: "Multirun | None" = None,
 ) -> "tuple[list[Request], Composer]":
-    """Compose every arm of these recipes.
+    """Compose every arm of these recipes, or of the one sweep that `multirun` makes.
 
     Raises RequestError, before anything is launched, for whatever is wrong with any of them.
     """
-    from sweeper.compose import Composer, parse_overrides
+    from sweeper.compose import Composer
+    from sweeper.overrides import parse_overrides
     from sweeper.planning import make_request
 
+    if multirun is not None:
+        return _prepare_sweep(names, overrides, places, as_name, multirun)
+    parsed = parse_overrides(overrides)
     recipes = [load_recipe(name, list(places.recipes)) for name in _every(names, places)]
     if "all" in names:
         recipes.sort(key=lambda found: recipe_order(*found))
@@ -100,14 +112,42 @@ def prepare(
         raise RequestError(f"two of these recipes are named {doubled[0]!r}: run one at a time.")
     if as_name is not None and len(recipes) > 1:
         raise RequestError("--as names one variant: give one recipe with it.")
+    _check_name(as_name, places, recipes)
+    composer = Composer(places.conf)
+    requests = [make_request(n, recipe, composer, parsed, as_name) for n, recipe in recipes]
+    return requests, composer
+
+
+def _prepare_sweep(
+    names: Sequence[str],
+    overrides: Sequence[str],
+    places: Places,
+    as_name: str | None,
+    multirun: "Multirun",
+) -> "tuple[list[Request], Composer]":
+    from sweeper.compose import Composer
+    from sweeper.multirun import make_sweep
+    from sweeper.overrides import parse_overrides
+    from sweeper.planning import make_request
+
+    if len(set(names)) > 1 or "all" in names:
+        raise RequestError("-m sweeps on the baseline of one recipe, or of none: name one at most.")
+    start = next((load_recipe(name, list(places.recipes)) for name in names), None)
+    _check_name(as_name, places, [start] if start else [])
+    composer = Composer(places.conf)
+    parsed = parse_overrides(overrides, composer.groups)
+    sweep = make_sweep(multirun, parsed, composer, as_name, start, places.outputs.root)
+    request = make_request(sweep.name, sweep.recipe, composer, sweep.overrides)
+    return [replace(request, notes=(*sweep.notes, *request.notes), file=sweep.file)], composer
+
+
+def _check_name(
+    as_name: str | None, places: Places, recipes: "Sequence[tuple[str, Recipe]]"
+) -> None:
     known = {*recipe_names(list(places.recipes)), *(name for name, _ in recipes)}
     if as_name is not None and (as_name in known or not is_name_of_a_plan(as_name)):
         why = "is a recipe's" if as_name in known else "cannot name a folder of results"
         raise RequestError(f"--as {as_name!r} {why}: choose another, as in --as wider_net.")
-    parsed = parse_overrides(overrides)
-    composer = Composer(places.conf)
-    requests = [make_request(n, recipe, composer, parsed, as_name) for n, recipe in recipes]
-    return requests, composer
 
 
 def _every(names: Sequence[str], places: Places) -> list[str]:
@@ -127,9 +167,13 @@ def run(
     recipes: Iterable[str | Path] = (),
     allow: Iterable[str] = (),
     changed: "Choice | None" = None,
+    as_name: str | None = None,
+    multirun: "Multirun | None" = None,
 ) -> "dict[str, Tables]":
     """Run what is missing of one or more recipes; returns their tables by plan name.
 
+    `as_name` names a variant. With `multirun` the overrides may list values, as in
+    `run((), ["optim.lr=0.1,0.01"], as_name="rates", multirun=Multirun("ladder"))`.
     `overrides` are Hydra's (`["optim.lr=0.03", "seeds=10"]`) or a mapping of keys to values.
     `changed` says what becomes of trials that other source or data answered: "keep" or "rerun".
     Raises RequestError where the request is wrong, and KeyboardInterrupt where the sweep was told
@@ -138,7 +182,7 @@ def run(
     names = [recipe] if isinstance(recipe, str) else list(recipe)
     texts = _texts(overrides)
     places = Places.of(outputs, conf, recipes, allow)
-    outcome = run_all(names, texts, places, changed=changed)
+    outcome = run_all(names, texts, places, as_name=as_name, multirun=multirun, changed=changed)
     if outcome.was_interrupted:
         raise KeyboardInterrupt
     return outcome.tables
@@ -158,19 +202,20 @@ def run_all(
     places: Places,
     *,
     as_name: str | None = None,
+    multirun: "Multirun | None" = None,
     retry: bool = False,
     changed: "Choice | None" = None,
     watcher: SilentWatcher | None = None,
 ) -> Outcome:
     """Run what is missing of these recipes, with tables as soon as each recipe ends."""
     from sweeper.changes import settle
-    from sweeper.compose import parse_overrides, typed_targets
     from sweeper.executors.make import make_executor, slots_of
+    from sweeper.overrides import parse_overrides, typed_targets
     from sweeper.store import Store
     from sweeper.sweep import How, Sweep
 
     watcher = watcher or SilentWatcher()
-    requests, composer = prepare(names, overrides, places, as_name)
+    requests, composer = prepare(names, overrides, places, as_name, multirun)
     where = requests[0].executor
     if any(request.executor != where for request in requests):
         raise RequestError(
@@ -179,9 +224,10 @@ def run_all(
         )
     slots_of(where)  # what this machine does not have is refused before anything is written
     data = DataSets(places.outputs.cache, places.outputs.root)
+    typed = parse_overrides(overrides, None if multirun is None else composer.groups)
     how = How(
         outputs=places.outputs,
-        allowed=(*places.allowed, *typed_targets(parse_overrides(overrides))),
+        allowed=(*places.allowed, *typed_targets(typed)),
         timeout_s=where["timeout_s"],
         memory_mib=where["memory_mib"],
         retry=retry,
@@ -195,6 +241,7 @@ def run_all(
         _TableWriter(places.outputs, watcher, outcome) as writer,
     ):
         settle(store, requests, composer, data, changed, retry=retry)
+        _write_recipes(requests, places.outputs)
         executor = make_executor(where, places.outputs.root)
         sweep = Sweep(store, executor, how, _Everybody(watcher, log, writer))
         try:
@@ -210,11 +257,20 @@ def run_all(
     return outcome
 
 
+def _write_recipes(requests: "Sequence[Request]", outputs: Outputs) -> None:
+    """Beside the tables lies the recipe of a sweep that was read from no file."""
+    from sweeper.evidence.csvfile import write_text
+
+    for request in requests:
+        if request.file:
+            write_text([request.file], outputs.recipe_file(request.plan.name))
+
+
 class _TableWriter:
     """Writes the tables of each plan in a thread of its own, while the next recipe's trials run."""
 
     def __init__(self, outputs: Outputs, watcher: SilentWatcher, outcome: Outcome) -> None:
-        self._outputs, self._watcher, self._outcome = outputs, watcher, outcome
+        self._outputs, self._watcher, self.outcome = outputs, watcher, outcome
         self._pool = ThreadPoolExecutor(max_workers=1)
         self._pending: list[Future[None]] = []
 
@@ -233,8 +289,8 @@ class _TableWriter:
     def _write(self, name: str) -> None:
         from sweeper.evidence.rebuild import rebuild
 
-        built = rebuild(self._outputs, [name])
-        self._outcome.tables.update(built)
+        built = dict(rebuild(self._outputs, [name]))
+        self.outcome.tables.update(built)
         self._watcher.written(name, built[name])
 
 
@@ -260,10 +316,16 @@ class _Everybody(SilentWatcher):
         for watcher in self._told:
             watcher.interrupted(running, is_preempted=is_preempted)
 
+    def noted(self, note: str) -> None:
+        for watcher in self._told:
+            watcher.noted(note)
+
     def finished(self, request: "Request") -> None:
         for watcher in self._told:
             watcher.finished(request)
         self._writer.write(request.plan.name)
+        if any(search.winner is None for search in request.plan.searches):
+            self._writer.outcome.without_winner = True
 
 
 def load(outputs: str | Path = "outputs") -> "pd.DataFrame":

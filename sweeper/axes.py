@@ -46,7 +46,7 @@ def normalise(config: Mapping[str, Any]) -> dict[str, Any]:
         for group, values in config.items()
     }
     if _is_builtin(result):
-        own = (*GROUPS, "executor", "search")
+        own = (*GROUPS, "executor", "search", "pruner")
         problems += [
             f"{g}: unknown. {nearest(g, own, what='axes')}" for g in result if g not in own
         ]

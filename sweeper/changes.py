@@ -15,9 +15,9 @@ from sweeper.errors import RequestError
 from sweeper.executors import workdir
 from sweeper.fingerprint import DataSets, digest_of, digest_of_file
 from sweeper.folders import Outputs
-from sweeper.planning import Request, Search, make_trial
+from sweeper.planning import Request, Search
+from sweeper.proposals import proposed, study_name
 from sweeper.records import Provenance, Reader
-from sweeper.sources import study_name
 from sweeper.store import Store
 from sweeper.trial import FINAL, RESULTS
 
@@ -132,12 +132,8 @@ def _followed(reader: Reader, request: Request) -> set[str]:
 def _proposed(
     reader: Reader, request: Request, search: Search, composer: Composer
 ) -> Iterator[str]:
-    assert request.recipe is not None and request.recipe.search is not None
-    for turn in reader.turns(study_name(request, search)):
-        if "ask" in turn:
-            config = composer.resolve({**search.values, **turn["values"]})
-            for seed in request.recipe.search.seeds:
-                yield make_trial(config, seed).trial_id
+    for _, trials in proposed(reader, request, search, composer):
+        yield from (trial.trial_id for trial in trials)
 
 
 def _compare(

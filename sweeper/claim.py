@@ -47,7 +47,8 @@ class _Claim(Part):
 
 
 class Comparison(_Claim):
-    """A difference paired by seed: `arm` against `reference`, or a `contrast` of several arms.
+    """A difference paired by seed: `arm` against `reference`, a `contrast` of several arms, or the
+    `effect` of an axis or interaction of the factorial.
 
     `no_worse`: surely not worse by the smallest effect; it may be better.
     """
@@ -58,13 +59,18 @@ class Comparison(_Claim):
     contrast: dict[str, Finite] | None = Field(
         None, description="Weights of arms; their weighted sum is compared with zero."
     )
+    effect: str | None = Field(
+        None, description="An axis of the factorial, or two as in `model.norm:optim.lr`."
+    )
 
     @model_validator(mode="after")
     def _one_subject(self) -> Self:
-        if (self.arm is None) == (self.contrast is None):
-            raise ValueError("give either `arm` or `contrast`")
+        if [self.arm, self.contrast, self.effect].count(None) != 2:
+            raise ValueError("give one of `arm`, `contrast` and `effect`")
         if self.contrast is not None and self.reference is not None:
             raise ValueError("a `contrast` has no `reference`: give that arm a weight")
+        if self.effect is not None and self.reference is not None:
+            raise ValueError("an `effect` has no `reference`: it is high against low")
         if self.contrast is not None and abs(sum(self.contrast.values())) > 1e-9:
             raise ValueError("the weights of a `contrast` add up to zero, as in {a: 1, b: -1}")
         if self.contrast is not None and not any(self.contrast.values()):

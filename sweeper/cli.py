@@ -3,13 +3,16 @@
 import io
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from typer.exceptions import Abort, TyperException
 
 from sweeper.errors import RequestError, legible
 from sweeper.folders import private
+
+if TYPE_CHECKING:
+    from sweeper.folders import Outputs
 
 app = typer.Typer(
     name="sweeper",
@@ -36,6 +39,23 @@ _Allow = Annotated[
     typer.Option(metavar="PREFIX", help="Modules whose code a `_target_` may name."),
 ]
 _As = Annotated[str | None, typer.Option("--as", metavar="NAME", help="Name of the variant.")]
+_Multirun = Annotated[
+    bool,
+    typer.Option("--multirun", "-m", help="Compare lists of values, as in model.norm=none,batch."),
+]
+_Design = Annotated[
+    str | None, typer.Option(metavar="NAME", help="With -m: how the lists become arms (grid).")
+]
+_Metrics = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metric", metavar="NAME", help="With -m: what is compared, first of all the first."
+    ),
+]
+_Smallest = Annotated[
+    float | None,
+    typer.Option(metavar="X", help="With -m: the smallest difference worth speaking of."),
+]
 _HERE = Path("outputs")
 
 
@@ -86,6 +106,18 @@ def _places(outputs: Path, conf: Any = None, recipes: Any = None, allow: Any = N
     return Places.of(outputs, conf or (), recipes or (), allow or ())
 
 
+def _sweep(is_one: bool, design: Any, metrics: Any, smallest_effect: Any) -> Any:
+    if is_one:
+        from sweeper.multirun import Multirun
+
+        return Multirun(design or "grid", tuple(metrics or ()), smallest_effect)
+    if design or metrics or smallest_effect is not None:
+        raise RequestError(
+            "--design, --metric and --smallest-effect say what becomes of lists of values: add -m."
+        )
+    return None
+
+
 def _split(words: list[str] | None) -> tuple[list[str], list[str]]:
     """Recipes, and the overrides among them: what has an `=`."""
     words = words or []
@@ -105,7 +137,7 @@ def list_(
     if axes:
         view.show_axes(listing.axes(list(places.conf)))
     else:
-        view.show_recipes(listing.recipes(list(places.recipes)))
+        view.show_recipes(listing.recipes(list(places.recipes), list(places.conf)))
 
 
 @app.command()
@@ -115,6 +147,10 @@ def plan(
     conf: _Conf = None,
     recipes: _Folders = None,
     as_name: _As = None,
+    multirun: _Multirun = False,
+    design: _Design = None,
+    metrics: _Metrics = None,
+    smallest_effect: _Smallest = None,
 ) -> None:
     """Show what would be run: arms, trials, what is done, and what these seeds cannot decide."""
     from sweeper import forecast, view
@@ -122,7 +158,8 @@ def plan(
 
     places = _places(outputs, conf, recipes)
     names, overrides = _split(words)
-    requests, composer = prepare(names, overrides, places, as_name)
+    sweep = _sweep(multirun, design, metrics, smallest_effect)
+    requests, composer = prepare(names, overrides, places, as_name, sweep)
     for found in forecast.forecast(requests, composer, places.outputs):
         view.show_forecast(found)
 
@@ -135,6 +172,10 @@ def run(
     recipes: _Folders = None,
     allow: _Allow = None,
     as_name: _As = None,
+    multirun: _Multirun = False,
+    design: _Design = None,
+    metrics: _Metrics = None,
+    smallest_effect: _Smallest = None,
     retry: Annotated[bool, typer.Option("--retry", help="Run failed trials again.")] = False,
     keep: Annotated[
         bool, typer.Option("--keep", help="Count trials of other code or data as they are.")
@@ -155,10 +196,12 @@ def run(
     if keep and rerun:
         raise RequestError("--keep and --rerun exclude each other: choose one.")
     changed: Any = "keep" if keep else "rerun" if rerun else None
+    sweep = _sweep(multirun, design, metrics, smallest_effect)
     with view.watcher() as watcher:
         outcome = run_all(
-            names, overrides, places, as_name=as_name, retry=retry, changed=changed, watcher=watcher
-        )
+            names, overrides, places, as_name=as_name, multirun=sweep, retry=retry,
+            changed=changed, watcher=watcher,
+        )  # fmt: skip
     view.show_outcome(outcome, places.outputs)
     if outcome.was_interrupted:
         return 130
@@ -174,15 +217,36 @@ def compare(
     """Rebuild the tables from the store, as last planned."""
     from sweeper import view
     from sweeper.evidence.rebuild import rebuild
-    from sweeper.records import Reader
 
     places = _places(outputs)
-    with Reader(places.outputs) as reader:
-        known = reader.plan_names()
-    names = known if not recipes or "all" in recipes else recipes
-    for name, tables in rebuild(places.outputs, names).items():
-        view.show_tables(name, tables)
+    names = _plans(recipes, places.outputs)
+    with view.held_back():  # a reader that has seen enough keeps no table from being written
+        for name, tables in rebuild(places.outputs, names):
+            view.show_tables(name, tables)
     view.say_written(places.outputs, names)
+
+
+def _plans(names: list[str] | None, outputs: "Outputs") -> list[str]:
+    """The plans of these names; without one, or with `all`, every plan that was run."""
+    from sweeper.records import Reader
+
+    with Reader(outputs) as reader:
+        known = reader.plan_names()
+    return known if not names or "all" in names else names
+
+
+@app.command()
+def report(
+    recipes: _Recipes = None,
+    outputs: _Outputs = _HERE,
+) -> None:
+    """Write a page for each recipe: verdicts, figures, tables, from what was recorded."""
+    from sweeper import view
+    from sweeper.evidence.report import write_reports
+
+    places = _places(outputs)
+    for path in write_reports(places.outputs, _plans(recipes, places.outputs)):
+        view.say(f"{path}")
 
 
 @app.command()

@@ -1,8 +1,7 @@
 """The door to Hydra: choices of groups and values become one resolved, checked configuration."""
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
@@ -24,12 +22,9 @@ from sweeper.errors import RequestError, nearest
 from sweeper.identity import canonical, flatten
 from sweeper.limits import (
     MOST_IN_A_VALUE,
-    MOST_LEVELS,
-    MOST_OF_AN_OVERRIDE,
     check_size,
-    nesting,
 )
-from sweeper.masking import masked, masked_override
+from sweeper.masking import masked
 from sweeper.recipe_file import explain
 from sweeper.resolvers import resolved
 from sweeper.targets import OWN
@@ -50,52 +45,6 @@ class _UserFolders(SearchPathPlugin):
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         for folder in reversed(self.folders):
             search_path.prepend(provider="user", path=f"file://{folder}")
-
-
-@dataclass(frozen=True)
-class Override:
-    """One `key=value` of the command line; `is_added` where it was typed as `+key=value`."""
-
-    key: str
-    value: Any
-    text: str
-    is_added: bool = False
-
-
-def parse_overrides(texts: Sequence[str]) -> list[Override]:
-    """Read Hydra's grammar. Raises RequestError on a sweep, a deletion or a syntax error."""
-    return [_parse_override(text) for text in texts]
-
-
-def _parse_override(text: str) -> Override:
-    key = text.partition("=")[0]
-    if len(text) > MOST_OF_AN_OVERRIDE:
-        raise RequestError(
-            f"override {key!r} is longer than {MOST_OF_AN_OVERRIDE} characters: write a recipe."
-        )
-    if nesting(text) > MOST_LEVELS:
-        raise RequestError(f"override {key!r} is nested more than {MOST_LEVELS} levels deep.")
-    try:
-        parsed = OverridesParser.create().parse_override(text)
-    except (HydraException, ValueError, RecursionError) as error:
-        first = str(error).partition("\n")[0]
-        shown = masked_override(text)
-        first = f" ({first})" if shown == text else ""
-        raise RequestError(
-            f"override {shown!r} cannot be read{first}: write axis=value, as in optim.lr=0.03."
-        ) from None
-    text = masked_override(text)  # from here on it is only shown
-    if parsed.is_sweep_override():
-        key = parsed.key_or_group
-        raise RequestError(
-            f"override {text!r} gives several values where one belongs: to compare them write a "
-            f"recipe with `grid: {{{key}: [{text.partition('=')[2]}]}}`; "
-            f"for one value that is a list write '{key}=[…]'."
-        )
-    if parsed.is_delete() or parsed.package is not None:
-        raise RequestError(f"override {text!r}: only axis=value and +axis=value are known.")
-    is_added = parsed.is_add() or parsed.is_force_add()
-    return Override(parsed.key_or_group, parsed.value(), text, is_added)
 
 
 class Composer:
@@ -135,6 +84,13 @@ class Composer:
     def keys(self, choices: Mapping[str, str]) -> set[str]:
         """The dotted keys that exist under these choices."""
         return set(_dotted(self._compose(choices)))
+
+    def has(self, axis: str, values: Mapping[str, Any]) -> bool:
+        """Whether a dotted axis exists under these choices and values."""
+        choices, dotted = self._split(values)
+        config, opened = self._opened(choices, dotted)
+        group, _, key = axis.partition(".")
+        return group in opened or (group in config and key in set(config[group]))
 
     def _split(self, values: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
         choices = {}
@@ -270,7 +226,11 @@ def _plain(config: DictConfig) -> dict[str, Any]:
     return whole
 
 
-_MODELS: dict[str, type[BaseModel]] = {"executor": settings.Executor, "search": settings.Sampler}
+_MODELS: dict[str, type[BaseModel]] = {
+    "executor": settings.Executor,
+    "search": settings.Sampler,
+    "pruner": settings.Pruner,
+}
 
 
 def _checked(config: dict[str, Any]) -> dict[str, Any]:
@@ -303,8 +263,3 @@ def _must_be_plain(config: Mapping[str, Any]) -> None:
                     f"{group}.{key}: {shown!r} cannot be recorded: give finite numbers, texts, "
                     "switches, or lists and mappings (with texts as keys) of these."
                 ) from None
-
-
-def typed_targets(overrides: Iterable[Override]) -> list[str]:
-    """The `_target_`s of the command line: typing one allows it."""
-    return [str(o.value) for o in overrides if o.key.endswith(_TARGET)]

@@ -11,8 +11,8 @@ from sweeper.errors import RequestError
 _PACKAGE = Path(__file__).resolve().parent
 
 
-def _own(name: str) -> Path:
-    """In a wheel the folder lies in the package; in a clone beside it."""
+def own(name: str) -> Path:
+    """Our `conf` or `recipes`: in a wheel the folder lies in the package; in a clone beside it."""
     inside = _PACKAGE / name
     return inside if inside.is_dir() else _PACKAGE.parent / name
 
@@ -23,7 +23,7 @@ def search(name: str, added: Iterable[str | Path]) -> list[Path]:
     for folder in folders:
         if not folder.is_dir():
             raise RequestError(f"--{name} {folder}: there is no such folder.")
-    return [*folders, _own(name)]
+    return [*folders, own(name)]
 
 
 @contextmanager
@@ -83,5 +83,13 @@ class Outputs:
             )
         return self.root / name
 
+    def recipe_file(self, name: str) -> Path:
+        """Where a sweep without a recipe file leaves the one that it came to."""
+        return self.recipe(name) / f"{name}.yaml"
+
     def trial(self, trial_id: str) -> Path:
         return self.root / "trials" / trial_id
+
+    def samples(self, trial_id: str) -> Path:
+        """The few images that the built-in training leaves in the user's part of the folder."""
+        return self.trial(trial_id) / "work" / "samples.npz"

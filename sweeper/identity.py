@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 # Where and how a trial runs is no part of what was asked.
-NOT_ASKED = frozenset({"executor", "search"})
+NOT_ASKED = frozenset({"executor", "search", "pruner"})
 
 # Keys that a later version added, with the default under which older trials ran: left out at that
 # default, so that those trials keep their names. Dotted, as in {"train.ema": 0.0}.

@@ -7,6 +7,7 @@ from typing import Any
 from sweeper.errors import RequestError
 
 MOST_SEEDS = 10_000
+MOST_OF_LOOKS = 100  # the levels of more looks would take seconds to work out
 MOST_ARMS = 10_000
 MOST_CELLS = 100_000
 # In one recipe, and in the value of one axis.

@@ -1,7 +1,7 @@
 """What there is to ask: the recipes, and the axes with their choices, defaults and documents."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,10 @@ from typing import Any
 import yaml
 
 from sweeper import axes as axis_models
-from sweeper.design import design
+from sweeper.design import design, later_arms
 from sweeper.errors import RequestError
+from sweeper.identity import canonical
+from sweeper.recipe import BASELINE, TARGET, Recipe
 from sweeper.recipe_file import load_recipe, recipe_names, recipe_order
 
 
@@ -34,15 +36,72 @@ class ListedAxis:
     spoken_of: str
 
 
-def recipes(folders: list[Path]) -> list[ListedRecipe]:
-    """Every recipe of these folders, in their order. Raises RequestError on a broken one."""
+def recipes(folders: list[Path], conf: Sequence[Path] = ()) -> list[ListedRecipe]:
+    """Every recipe of these folders, in their order. Raises RequestError on a broken one.
+
+    Arms are counted by what the files of `conf` say, without composing: in a moment.
+    """
+    files = _Files(conf)
     found = [load_recipe(name, folders) for name in recipe_names(folders)]
     listed = []
     for name, recipe in sorted(found, key=lambda one: recipe_order(*one)):
-        arms, seeds = len(design(recipe)), len(recipe.every_seed)
+        arms, seeds = files.count_arms(recipe), len(recipe.every_seed)
         lines = sum(1 for claim in recipe.claims for _ in claim.assertions())
         listed.append(ListedRecipe(name, recipe.question, arms, arms * seeds, lines))
     return listed
+
+
+class _Files:
+    """What the files of the axes say: which keys a choice has, and their defaults."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._folders = folders
+        self._read: dict[str, dict[str, Any]] = {}
+
+    def count_arms(self, recipe: Recipe) -> int:
+        """A generated arm with the values of the baseline, or of one before it, is that arm."""
+        arms = design(recipe, lambda values, axis: self._has({**recipe.baseline, **values}, axis))
+        named = {axis for arm in arms for axis in arm.values}
+        seen = {canonical(self._values(recipe.baseline, named))}
+        count, changes = 0, 0
+        for arm in arms:
+            values = canonical(self._values({**recipe.baseline, **arm.values}, named))
+            is_new = not (arm.is_generated and values in seen)
+            count += is_new
+            changes += is_new and arm.design == "path" and arm.name != TARGET
+            if arm.is_generated and arm.compared_with == BASELINE:
+                seen.add(values)
+        return count + later_arms(changes)
+
+    def _has(self, values: Mapping[str, Any], axis: str) -> bool:
+        """Also where nobody can say: of a file that is missing, or of a user's own `_target_`."""
+        group, _, key = axis.partition(".")
+        known = self._keys(group, values)
+        return not known or "_target_" in known or key in known
+
+    def _values(self, values: Mapping[str, Any], named: Iterable[str]) -> dict[str, Any]:
+        """What each axis is set to, or has as its default."""
+        found = {}
+        for axis in sorted(named):
+            group, _, key = axis.partition(".")
+            default = self._keys(group, values).get(key, self._default(group))
+            found[axis] = values.get(axis, default)
+        return found
+
+    def _keys(self, group: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        choice = values.get(group, self._default(group))
+        is_none = choice is None or choice is False  # YAML's null and off
+        return self._yaml(f"{group}/{'none' if is_none else choice}.yaml")
+
+    def _default(self, group: str) -> str:
+        entries = self._yaml("sweeper.yaml").get("defaults", ())
+        return next((str(e[group]) for e in entries if isinstance(e, dict) and group in e), "none")
+
+    def _yaml(self, name: str) -> dict[str, Any]:
+        if name not in self._read:
+            file = next((f / name for f in self._folders if (f / name).is_file()), None)
+            self._read[name] = _mapping(file) if file else {}
+        return self._read[name]
 
 
 def axes(folders: list[Path]) -> list[ListedAxis]:
@@ -85,14 +144,8 @@ def _one(found: list[tuple[str, ListedAxis]], choices: int) -> ListedAxis:
 
 
 def _read_keys(group: str, choice: str, file: Path) -> Iterator[ListedAxis]:
-    try:
-        text = file.read_text(encoding="utf-8")
-        values: Any = yaml.safe_load(text) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RequestError(f"{file}: cannot be read as YAML: {error}") from None
-    if not isinstance(values, dict):
-        raise RequestError(f"{file}: a choice is a mapping of keys to values.")
-    comments = _comments(text)
+    values = _mapping(file)
+    comments = _comments(file.read_text(encoding="utf-8"))
     named = str(values.get("_target_", values.get("name", choice)))
     allowed = axis_models.choices(group, named) if group in axis_models.GROUPS else {}
     for key, value in values.items():
@@ -102,6 +155,16 @@ def _read_keys(group: str, choice: str, file: Path) -> Iterator[ListedAxis]:
         yield ListedAxis(
             f"{group}.{key}", _allowed(allowed.get(key, "")), _shown(value), about, spoken_of
         )
+
+
+def _mapping(file: Path) -> dict[str, Any]:
+    try:
+        values: Any = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RequestError(f"{file}: cannot be read as YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise RequestError(f"{file}: a choice is a mapping of keys to values.")
+    return values
 
 
 def _comments(text: str) -> dict[str, str]:

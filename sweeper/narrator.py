@@ -25,6 +25,8 @@ class SilentWatcher:
 
     def interrupted(self, running: int, *, is_preempted: bool) -> None: ...
 
+    def noted(self, note: str) -> None: ...
+
     def finished(self, request: "Request") -> None: ...
 
     def written(self, name: str, tables: "Tables") -> None:
@@ -54,14 +56,19 @@ class Narrator(SilentWatcher):
         arms = len(request.plan.arms)
         self._places |= {c.trial_id: f"{c.arm}, seed {c.seed}" for c in request.plan.cells}
         self.say(f"{request.plan.name}: {arms} arms, {trials} trials, {done} done already")
+        for note in request.notes:
+            self.say(note)
 
     def ended(self, event: Ended, *, again: bool) -> None:
         self._done += not again
-        if event.ending.status not in RESULTS:
+        if event.ending.status not in {*RESULTS, "pruned"}:  # as its search meant it
             self.say(self.sentence(event, again=again))
 
     def interrupted(self, running: int, *, is_preempted: bool) -> None:
         self.say(interruption(running, is_preempted=is_preempted))
+
+    def noted(self, note: str) -> None:
+        self.say(note)
 
     def place(self, job: Job) -> str:
         """A trial by its id, and by arm and seed where a plan names it."""

@@ -4,12 +4,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, Self
 
 from pydantic import TypeAdapter, ValidationError
 
 from sweeper.errors import RequestError
-from sweeper.recipe import Recipe
+from sweeper.recipe import TARGET, Recipe
 
 
 @dataclass(frozen=True)
@@ -74,30 +74,43 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Everything that a recipe asks for; `name` is its folder under outputs."""
+class Span:
+    """How much it comes to: seeds that are added in looks may be few or many."""
+
+    least: float
+    most: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a round of a path tries: one change on top of those that were taken before."""
+
+    round: int  # from 1
+    change: str
+    arm: str
+    before: str  # the arm that it is held against
+    is_taken: bool = False
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What a plan is called and what it asks; `name` is its folder under outputs."""
 
     name: str
     recipe_name: str
     recipe: Mapping[str, Any]  # as a mapping, so that reading a plan back needs no file
-    arms: tuple[PlannedArm, ...]
-    cells: tuple[Cell, ...]
-    overrides: tuple[str, ...] = ()
-    searches: tuple[ConcludedSearch, ...] = ()
-    looks: tuple[Look, ...] = ()
 
     @property
     def is_variant(self) -> bool:
         """Whether anything but seeds and executor was overridden: never in reproduction.csv."""
         return self.name != self.recipe_name
 
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
-
     @classmethod
-    def from_json(cls, text: str) -> "Plan":
+    def from_json(cls, text: str) -> Self:
         """Raises ValueError for what is no plan: what we read may be another's."""
-        return _reader().validate_json(text)
+        noun: Any = cls
+        found: Self = _reader(noun).validate_json(text)
+        return found
 
     def read_recipe(self) -> Recipe:
         """The recipe as a typed model."""
@@ -110,6 +123,29 @@ class Plan:
             ) from None
 
 
+@dataclass(frozen=True)
+class Plan(Planned):
+    """Everything that a recipe asks for."""
+
+    arms: tuple[PlannedArm, ...]
+    cells: tuple[Cell, ...]
+    overrides: tuple[str, ...] = ()
+    searches: tuple[ConcludedSearch, ...] = ()
+    looks: tuple[Look, ...] = ()
+    factorial: tuple[str, ...] = ()  # the arm of each cell of the recipe's factorial
+    path: tuple[Step, ...] = ()  # the rounds that were tried or are planned by now
+
+    @property
+    def arms_to_come(self) -> int:
+        """How many arms its path has yet to ask for; its first round and its end are planned."""
+        changes = sum(step.round == 1 for step in self.path)
+        planned = {step.arm for step in self.path} | ({TARGET} if changes > 1 else set())
+        return changes * (changes + 1) // 2 - len(planned)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
+
+
 @cache
-def _reader() -> TypeAdapter[Plan]:
-    return TypeAdapter(Plan)
+def _reader(noun: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(noun)

@@ -1,30 +1,26 @@
 """From recipe to plan: every arm composed, checked and named before anything is launched."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from sweeper import equal_arms
 from sweeper.axes import SIZES
-from sweeper.compose import Composer, Override
-from sweeper.design import DesignedArm, design
+from sweeper.compose import Composer
+from sweeper.design import DesignedArm, Exists, design, later_arms
 from sweeper.errors import RequestError, nearest
 from sweeper.identity import asked, digest, flatten, trial_id
 from sweeper.limits import MOST_CELLS
-from sweeper.masking import is_secret, masked, masked_override
+from sweeper.masking import masked, masked_override
 from sweeper.metric import ALONG_AN_AXIS, parse
+from sweeper.nuisance import Search as Search
+from sweeper.nuisance import axes_in, check_axes, check_how, check_values, rechosen, value_of
+from sweeper.overrides import Override
 from sweeper.plan import Cell, Plan, PlannedArm
 from sweeper.recipe import BASELINE, Looks, Recipe, read_seeds
 from sweeper.recipe_file import read_recipe
+from sweeper.steps import first_steps
 from sweeper.trial import Trial
-
-
-@dataclass(frozen=True)
-class Search:
-    """A searched arm: its own values, on which each proposal of the sampler is set."""
-
-    arm: str
-    values: Mapping[str, Any]
-    config: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -37,21 +33,30 @@ class Request:
     sampler: Mapping[str, Any]
     searches: Sequence[Search] = ()
     recipe: Recipe | None = field(default=None, repr=False)
+    baseline: Mapping[str, Any] = field(default_factory=dict)  # what all arms start from, as given
+    notes: Sequence[str] = ()  # what its user must know of how it came to be
+    file: str = ""  # the recipe as YAML, where it was not read from a file
+    pruner: Mapping[str, Any] = field(default_factory=lambda: {"name": "none"})
 
     @property
     def expected(self) -> int:
-        """How many trials this comes to, those that searches will ask for included."""
-        if self.recipe is None or self.recipe.search is None:
+        """How many trials this comes to, those that searches and a path will ask for included."""
+        if self.recipe is None:
             return len(self.trials)
+        seeds = len(self.recipe.every_seed)
+        known = len(self.trials) + self.plan.arms_to_come * seeds
+        if self.recipe.search is None:
+            return known
         search = self.recipe.search
-        each = search.trials * len(search.seeds) + len(self.recipe.every_seed)
-        return len(self.trials) + len(self.searches) * each
+        each = search.trials * len(search.seeds) + seeds
+        return known + len(self.searches) * each
 
     def may_grow(self, arm: str) -> bool:
         """Whether cells of this arm may be asked for beside those that are known beforehand."""
         assert self.recipe is not None
         is_searched = arm in {search.arm for search in self.searches}
-        return is_searched or isinstance(self.recipe.seeds, Looks)
+        is_further = bool(self.plan.path) and arm not in {a.name for a in self.plan.arms}
+        return is_searched or is_further or isinstance(self.recipe.seeds, Looks)
 
 
 def make_request(
@@ -80,37 +85,62 @@ def _make_request(
 ) -> Request:
     recipe = _with_seeds(recipe, overrides)
     values = {o.key: o.value for o in overrides if o.key != "seeds"}
-    changing = {k: v for k, v in values.items() if k.split(".")[0] != "executor"}
-    inherited = _own_of_recipe(recipe.baseline, changing, composer)
-    baseline = _rechosen({**inherited, **values}, changing, values, composer)
-    designed = design(recipe)
-    seeds = recipe.every_seed
-    if (number := len(designed) * len(seeds)) > MOST_CELLS:
-        raise RequestError(
-            f"{len(designed)} arms with {len(seeds)} seeds are {number} trials, and at most "
-            f"{MOST_CELLS} are possible: ask for fewer arms or seeds."
-        )
-    configs = {arm.name: _compose_arm(arm, baseline, composer) for arm in designed}
-    designed = _without_the_baseline_again(recipe, designed, configs)
+    baseline = changed(recipe.baseline, values, composer)
+    designed = design(recipe, _existence(baseline, composer))
+    _check_number(recipe, designed)
+    configs = {arm.name: compose_arm(arm, baseline, composer) for arm in designed}
+    standing_for = equal_arms.standing_for(recipe, designed, configs)
+    designed = equal_arms.without(standing_for, designed, configs)
+    path, notes = first_steps(
+        recipe, standing_for, lambda arm: compose_arm(arm, baseline, composer)
+    )
     searches = _searches(recipe, designed, configs, baseline, composer)
-    for search in searches:
-        _check_ranges(recipe, search, composer)
+    _check_searches(recipe, searches, configs[BASELINE], composer)
     searched = {s.arm for s in searches}
-    arms = _planned(designed, configs, baseline, searched)
+    arms = planned_arms(designed, configs, baseline, searched)
     _check_axes_of_metrics(recipe, arms)
-    trials, cells = _cells(
-        {a: c for a, c in configs.items() if a not in searched}, recipe.every_seed
+    trials, cells = make_cells(
+        {a: c for a, c in configs.items() if a not in searched}, recipe.first_seeds
     )
     plan = Plan(
-        name=as_name or (_variant(name, configs[BASELINE]) if changing else name),
+        name=as_name or (_variant(name, configs[BASELINE]) if _changing(values) else name),
         recipe_name=name,
         recipe=_recorded(recipe),
         arms=tuple(arms),
         cells=tuple(cells),
         overrides=tuple(masked_override(o.text) for o in overrides),
+        factorial=equal_arms.of_factorial(recipe, standing_for),
+        path=path,
     )
     where = configs[BASELINE]
-    return Request(plan, trials, where["executor"], where["search"], searches, recipe)
+    return Request(
+        plan, trials, where["executor"], where["search"], searches, recipe, baseline, notes,
+        pruner=where["pruner"],
+    )  # fmt: skip
+
+
+def _check_number(recipe: Recipe, designed: Sequence[DesignedArm]) -> None:
+    """Of a path the later rounds count too."""
+    arms, seeds = len(designed) + later_arms(len(recipe.path)), len(recipe.every_seed)
+    if (number := arms * seeds) > MOST_CELLS:
+        raise RequestError(
+            f"{arms} arms with {seeds} seeds are {number} trials, and at most {MOST_CELLS} are "
+            "possible: ask for fewer arms or seeds."
+        )
+
+
+def changed(
+    baseline: Mapping[str, Any], values: Mapping[str, Any], composer: Composer
+) -> Mapping[str, Any]:
+    """A recipe's baseline under values that were typed beside it."""
+    changing = _changing(values)
+    inherited = _own_of_recipe(baseline, changing, composer)
+    return rechosen({**inherited, **values}, changing, values, composer)
+
+
+def _changing(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that ask something else, and not only where it runs."""
+    return {k: v for k, v in values.items() if k.split(".")[0] != "executor"}
 
 
 def _recorded(recipe: Recipe) -> dict[str, Any]:
@@ -145,28 +175,18 @@ def _check_axes_of_metrics(recipe: Recipe, arms: Sequence[PlannedArm]) -> None:
             )
 
 
-def _without_the_baseline_again(
-    recipe: Recipe, designed: Sequence[DesignedArm], configs: dict[str, dict[str, Any]]
-) -> list[DesignedArm]:
-    """The arms less those of a grid or ladder that are the baseline, which stands for them."""
-    same = {
-        arm.name
-        for arm in designed
-        if arm.is_generated and asked(configs[arm.name]) == asked(configs[BASELINE])
-    }
-    for name in same:
-        del configs[name]
-        for claim in recipe.claims:
-            for line, assertion in claim.assertions():
-                if name in assertion.arms_named():
-                    raise RequestError(
-                        f"claim {line}: {name!r} is the baseline: name that instead."
-                    )
-    return [
-        replace(arm, compared_with=BASELINE) if arm.compared_with in same else arm
-        for arm in designed
-        if arm.name not in same
-    ]
+def _existence(baseline: Mapping[str, Any], composer: Composer) -> Exists:
+    """Whether an axis exists in an arm that sets these values; asked once for each choice."""
+    known: dict[tuple[str, ...], bool] = {}
+
+    def exists(values: Mapping[str, Any], axis: str) -> bool:
+        choices = sorted(f"{key}={value}" for key, value in values.items() if "." not in key)
+        if (which := (axis, *choices)) not in known:
+            arm = rechosen({**baseline, **values}, values, values, composer)
+            known[which] = composer.has(axis, arm)
+        return known[which]
+
+    return exists
 
 
 def _own_of_recipe(
@@ -184,7 +204,7 @@ def _own_of_recipe(
     return {k: v for k, v in baseline.items() if k.split(".")[0] not in replaced or k in stays}
 
 
-def _compose_arm(
+def compose_arm(
     arm: DesignedArm, baseline: Mapping[str, Any], composer: Composer
 ) -> dict[str, Any]:
     try:
@@ -194,52 +214,26 @@ def _compose_arm(
 
 
 def _values(arm: DesignedArm, baseline: Mapping[str, Any], composer: Composer) -> Mapping[str, Any]:
-    return _rechosen({**baseline, **arm.values}, arm.values, arm.changes, composer)
+    return rechosen({**baseline, **arm.values}, arm.values, arm.changes, composer)
 
 
-def _rechosen(
-    values: Mapping[str, Any],
-    choices: Mapping[str, Any],
-    own: Mapping[str, Any],
-    composer: Composer,
-) -> Mapping[str, Any]:
-    """A choice leaves behind the inherited values that only the old choice had, but not its own."""
-    for group in choices.keys() & composer.groups.keys():
-        if choices[group] in composer.groups[group]:
-            known = composer.keys({group: str(choices[group])}) | own.keys()
-            values = {
-                k: v for k, v in values.items() if not k.startswith(f"{group}.") or k in known
-            }
-    return values
-
-
-def _planned(
+def planned_arms(
     designed: Sequence[DesignedArm],
     configs: Mapping[str, Mapping[str, Any]],
     baseline: Mapping[str, Any],
-    searched: set[str],
+    searched: Collection[str] = (),
+    axes: Sequence[str] = (),
 ) -> list[PlannedArm]:
-    names = list(dict.fromkeys(key for arm in designed for key in arm.values))
+    """Each arm with its value of every axis: of those given, else of all that any arm sets."""
+    names = axes or list(dict.fromkeys(key for arm in designed for key in arm.values))
     flat = {arm.name: flatten(asked(configs[arm.name])) for arm in designed}
     planned = []
     for arm in designed:
         values = {**baseline, **arm.values}
-        axes = {key: _value_of(key, values, configs[arm.name]) for key in names}
+        own = {key: value_of(key, values, configs[arm.name]) for key in names}
         difference = _difference(flat, arm, is_searched=arm.name in searched)
-        planned.append(PlannedArm(arm.name, arm.compared_with, masked(axes), masked(difference)))
+        planned.append(PlannedArm(arm.name, arm.compared_with, masked(own), masked(difference)))
     return planned
-
-
-def _value_of(key: str, values: Mapping[str, Any], config: Mapping[str, Any]) -> Any:
-    """The value of an axis in an arm: the choice of a group, or the resolved value of a key."""
-    if "." not in key:
-        return values.get(
-            key, config[key].get("name") or config[key]["_target_"].rpartition(".")[2]
-        )
-    found: Any = config
-    for step in key.split("."):
-        found = found.get(step) if isinstance(found, Mapping) else None
-    return found
 
 
 def _difference(
@@ -261,7 +255,7 @@ def _difference(
     return {key: (there.get(key), here.get(key)) for key in keys}
 
 
-def _cells(
+def make_cells(
     configs: Mapping[str, Mapping[str, Any]], seeds: Sequence[int], phase: str = "report"
 ) -> tuple[dict[str, Trial], list[Cell]]:
     trials: dict[str, Trial] = {}
@@ -288,39 +282,60 @@ def _searches(
 ) -> list[Search]:
     if recipe.search is None:
         return []
-    for axis in recipe.search.axes:
-        if is_secret(axis):
-            raise RequestError(f"search.axes: {axis!r} is named like a secret: give it one value.")
+    check_axes(recipe.search.axes, composer)
     arms = recipe.search.arms or [arm.name for arm in designed]
     found = []
     for arm in designed:
-        if arm.name in arms:
-            for axis in set(recipe.search.axes) & set(arm.changes):
-                raise RequestError(
-                    f"search.axes: {axis!r} is set by the arm {arm.name!r} itself, so it is no "
-                    "nuisance axis: take it out of one of the two."
-                )
-            values = _values(arm, baseline, composer)
-            found.append(Search(arm.name, values, configs[arm.name]))
+        if arm.name not in arms:
+            continue
+        values = _values(arm, baseline, composer)
+        axes = axes_in(recipe.search.axes, values, configs[arm.name])
+        for axis in axes.keys() & set(arm.changes):
+            raise RequestError(
+                f"search.axes: {axis!r} is set by the arm {arm.name!r} itself, so it is no "
+                "nuisance axis: take it out of one of the two."
+            )
+        if axes:  # else the arm has nothing to tune, and runs as it is
+            found.append(Search(arm.name, values, configs[arm.name], axes))
+    used = {axis for search in found for axis in search.axes}
+    for axis in recipe.search.axes:
+        if axis not in used:
+            raise RequestError(
+                f"search.axes: {axis!r} is there in no searched arm, since its `when` holds in "
+                "none: mend that, or take the axis out."
+            )
     return found
 
 
-def _check_ranges(recipe: Recipe, search: Search, composer: Composer) -> None:
-    """Both ends of a range, or every choice, compose: a search finds no typo at its tenth trial."""
-    assert recipe.search is not None
-    for axis, found in recipe.search.axes.items():
-        values: list[Any] = found.choices or [found.low, found.high]
-        for value in values:
-            whole = int(value) if found.integer and isinstance(value, float) else value
-            try:
-                composer.resolve({**search.values, axis: whole})
-            except RequestError as error:
-                raise RequestError(f"search.axes, arm {search.arm!r}: {error}") from None
+def _check_searches(
+    recipe: Recipe,
+    searches: Sequence[Search],
+    config: Mapping[str, Any],
+    composer: Composer,
+) -> None:
+    if recipe.search is None:
+        return
+    number = len(searches) * recipe.search.trials * len(recipe.search.seeds)
+    if number > MOST_CELLS:
+        raise RequestError(
+            f"{len(searches)} searched arms with {recipe.search.trials} proposals on "
+            f"{len(recipe.search.seeds)} seeds are {number} trials, and at most {MOST_CELLS} are "
+            "possible: ask for fewer."
+        )
+    for search in searches:
+        check_how(recipe.search, search, config["search"], config["pruner"])
+        check_values(search, composer)
 
 
 def _variant(name: str, baseline: Mapping[str, Any]) -> str:
     """Named after what its baseline comes to, so that 1 and 1.0 are one variant."""
-    return f"{name}+{digest({k: v for k, v in baseline.items() if k != 'executor'}, 6)}"
+    return f"{name}+{digest(how_asked(baseline), 6)}"
+
+
+def how_asked(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What was asked and how it is searched for; without a pruner as before there were any."""
+    without = {"executor", *(["pruner"] if config["pruner"]["name"] == "none" else [])}
+    return {k: v for k, v in config.items() if k not in without}
 
 
 def with_winner(
@@ -328,7 +343,7 @@ def with_winner(
 ) -> Request:
     """The request with a searched arm's winner in place: its reported cells are known now."""
     assert request.recipe is not None
-    trials, cells = _cells({arm: config}, request.recipe.first_seeds)
+    trials, cells = make_cells({arm: config}, request.recipe.first_seeds)
     arms = tuple(
         replace(a, axes={**a.axes, **values}) if a.name == arm else a for a in request.plan.arms
     )
@@ -346,7 +361,7 @@ def with_seeds(request: Request, seeds: Mapping[str, Sequence[int]]) -> Request:
     trials: dict[str, Trial] = {}
     cells: list[Cell] = []
     for arm, more in seeds.items():
-        new_trials, new_cells = _cells({arm: config[arm]}, more)
+        new_trials, new_cells = make_cells({arm: config[arm]}, more)
         trials |= new_trials
         cells += new_cells
     plan = replace(request.plan, cells=in_order(request.plan.arms, (*request.plan.cells, *cells)))

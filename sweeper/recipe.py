@@ -3,19 +3,21 @@
 import math
 import re
 from collections import Counter
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
+from sweeper.arm import NAME, Arm, Components, Factorial, Grids, Value
 from sweeper.claim import LONGEST_NAME, Assertion, Claim, Finite, Part, parsed
 from sweeper.errors import nearest
-from sweeper.limits import MOST_SEEDS
+from sweeper.limits import MOST_OF_LOOKS, MOST_SEEDS
 from sweeper.metric import ALONG_AN_AXIS, MetricExpression, parse
 
 BASELINE = "baseline"
+TARGET = "target"  # the arm at the end of a path
+DURATION = "duration_s"  # of each trial, as it was measured: a search may tune for it
 Goal = Literal["down", "up"]
-Value = bool | int | float | str | list[Any] | dict[Any, Any] | None
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+=,-]*$"
 
 
 def is_name_of_a_plan(name: str) -> bool:
@@ -42,19 +44,34 @@ class Metric(Part):
         "worst",
         description="What a diverged run counts as: the worst value, or the value it measured.",
     )
-
-
-class Arm(Part):
-    """A change of the baseline, or of the arm that `from` names."""
-
-    name: str = Field(pattern=NAME, max_length=LONGEST_NAME)
-    set: dict[str, Value] = Field(
-        default_factory=dict,
-        description="Axes and their values; a bare key chooses from a group.",
+    variance: Literal["own", "pooled"] = Field(
+        "own",
+        description="A comparison's variance is its own, or one of all arms, if they vary alike.",
     )
-    from_: str | None = Field(
-        None, alias="from", description="The arm to start at, and to be compared with."
-    )
+
+
+Choice = bool | int | Finite | str
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, dict) or (isinstance(value, list) and any(map(_is_nested, value))):
+        raise ValueError(f"give a value, or a list of values, and not {value!r}")
+    return value if isinstance(value, list) else [value]
+
+
+def _is_nested(value: Any) -> bool:
+    return value is None or isinstance(value, dict | list)
+
+
+def _told(metric: Any) -> Any:
+    return [metric] if isinstance(metric, str) else metric
+
+
+Values = Annotated[
+    list[Choice],
+    Field(min_length=1),
+    BeforeValidator(_listed, json_schema_input_type=list[Choice] | Choice),
+]
 
 
 class Range(Part):
@@ -64,13 +81,19 @@ class Range(Part):
     high: float | None = Field(None, allow_inf_nan=False)
     log: bool = False
     integer: bool = False
-    choices: list[bool | int | Finite | str] | None = Field(None, min_length=1)
+    choices: list[Choice] | None = Field(None, min_length=1)
+    when: dict[str, Values] = Field(
+        default_factory=dict,
+        description="The axis is there where each of these axes has one of these values.",
+    )
 
     @model_validator(mode="after")
     def _is_a_range(self) -> Self:
         if self.choices is not None:
             if self.low is not None or self.high is not None:
                 raise ValueError("give either `choices` or `low` and `high`")
+            if doubled := [c for i, c in enumerate(self.choices) if is_among(c, self.choices[:i])]:
+                raise ValueError(f"the choice {doubled[0]!r} stands twice")
             return self
         if self.low is None or self.high is None:
             raise ValueError("give `low` and `high`, or `choices`")
@@ -86,6 +109,20 @@ class Range(Part):
             raise ValueError(f"a log range starts above zero, but got low={self.low}")
         return self
 
+    def takes(self, value: Any) -> bool:
+        """Whether the search may propose this value."""
+        if self.choices is not None:
+            return is_among(value, self.choices)
+        assert self.low is not None and self.high is not None
+        if isinstance(value, bool | str) or (self.integer and value != int(value)):
+            return False
+        return bool(self.low <= value <= self.high)
+
+
+def is_among(value: Any, values: Iterable[Any]) -> bool:
+    """Whether it is one of these; a switch is no number, and 1 is 1.0."""
+    return any(isinstance(v, bool) == isinstance(value, bool) and v == value for v in values)
+
 
 class Search(Part):
     """Nuisance axes, tuned by Optuna for each of `arms` before its reported seeds run."""
@@ -94,7 +131,16 @@ class Search(Part):
     arms: list[str] | None = Field(None, min_length=1, description="All arms if not given.")
     trials: int = Field(20, ge=1, description="Trials of the search, for each arm.")
     seeds: list[int] = Field([10000], min_length=1, description="Never the reported ones.")
-    metric: str | None = Field(None, description="What is tuned for; the recipe's first metric.")
+    metric: Annotated[
+        list[str] | None, BeforeValidator(_told, json_schema_input_type=str | list[str] | None)
+    ] = Field(
+        None, min_length=1, description="What is tuned for (a list: all of them); the first metric."
+    )
+    replay: Literal["exact", "enqueue"] = Field(
+        "exact",
+        description="How a search goes on where Optuna proposes other values than were recorded: "
+        "not at all, or from the recorded values.",
+    )
 
     @field_validator("seeds")
     @classmethod
@@ -103,17 +149,42 @@ class Search(Part):
 
     @field_validator("metric")
     @classmethod
-    def _is_one_runs_own(cls, metric: str | None) -> str | None:
-        if metric is not None and parsed(metric).function in {*ALONG_AN_AXIS, "spread"}:
-            raise ValueError(f"{metric!r} is no metric of a single run")
-        return metric
+    def _are_a_runs_own(cls, metrics: list[str] | None) -> list[str] | None:
+        for metric in metrics or ():
+            if parsed(metric).function in {*ALONG_AN_AXIS, "spread"}:
+                raise ValueError(f"{metric!r} is no metric of a single run")
+        if metrics is not None and len(set(metrics)) != len(metrics):
+            raise ValueError(f"a metric stands twice in {metrics!r}")
+        return metrics
+
+    @model_validator(mode="after")
+    def _conditions_can_hold(self) -> Self:
+        for axis, found in self.axes.items():
+            for parent, values in found.when.items():
+                if parent in self.axes:
+                    self._check_condition(axis, parent, values)
+        left = dict(self.axes)
+        while free := [a for a, found in left.items() if not left.keys() & found.when.keys()]:
+            left = {a: found for a, found in left.items() if a not in free}
+        if left:
+            raise ValueError(f"axes: the `when` of {' and '.join(map(repr, left))} go in a circle")
+        return self
+
+    def _check_condition(self, axis: str, parent: str, values: list[Any]) -> None:
+        for value in values:
+            if not self.axes[parent].takes(value):
+                raise ValueError(
+                    f"axes: {axis!r} is there when {parent!r} is {value!r}, which is not among the "
+                    f"values that {parent!r} is searched over"
+                )
 
 
 class Looks(Part):
     """Seeds that are added until every claim is decided: the first `min`, at most `max`."""
 
-    min: int = Field(ge=2)
-    max: int = Field(le=MOST_SEEDS)
+    min: int = Field(ge=2, description="Seeds that run in any case.")
+    max: int = Field(le=MOST_OF_LOOKS, description="The most seeds that may run.")
+    by: int = Field(1, ge=1, description="How many are added at a time.")
 
     @model_validator(mode="after")
     def _leaves_room(self) -> Self:
@@ -141,20 +212,39 @@ class Recipe(Part):
         default_factory=list, description="Arms in order, each changing the one before."
     )
     arms: list[Arm] = Field(default_factory=list, description="Arms that change the baseline.")
+    leave_one_out: Components = Field(
+        default_factory=dict, description="An arm without each component: its axes' values then."
+    )
+    add_one_in: Components = Field(
+        default_factory=dict, description="An arm with each component: its axes' values then."
+    )
     one_at_a_time: dict[str, list[Value]] = Field(
         default_factory=dict, description="An arm for each value of each axis."
     )
-    grid: dict[str, list[Value]] = Field(
-        default_factory=dict, description="An arm for each combination of the axes' values."
+    grid: Grids = Field(
+        default_factory=dict,
+        description="An arm for each combination of the axes' values; several grids as a list.",
     )
+    factorial: Factorial | None = None
     ladder: dict[str, list[Value]] = Field(
         default_factory=dict,
         description="One axis; each rung is compared with the rung before.",
         max_length=1,
     )
+    path: dict[str, Value] = Field(
+        default_factory=dict,
+        description="The target's values; from the baseline the best change is taken, again and "
+        "again.",
+    )
     search: Search | None = None
     seeds: Seeds = Field(
         description="A number n (0 … n-1), a list, or {min: 3, max: 20}: as many as are needed."
+    )
+    folds: int | None = Field(
+        None,
+        ge=2,
+        description="Seed s is fold s mod k of k: the trials share training data, and are believed"
+        " less.",
     )
     metrics: dict[str, Metric] = Field(min_length=1)
     claims: list[Claim] = Field(default_factory=list)
@@ -195,12 +285,13 @@ class Recipe(Part):
                 self._check_assertion(line, assertion)
         if self.search is not None and set(self.search.seeds) & set(self.every_seed):
             raise ValueError("search.seeds are never the reported seeds: leave the default, 10000")
-        told = self.search.metric if self.search is not None else None
-        if told is not None and told not in self.metrics and goal_of(parse(told)) is None:
-            raise ValueError(
-                f"search.metric {told!r}: its name says neither loss nor accuracy; "
-                "name it under `metrics:` with its `goal`"
-            )
+        for told in (self.search.metric if self.search else None) or ():
+            is_known = told in self.metrics or told == DURATION
+            if not is_known and goal_of(parse(told)) is None:
+                raise ValueError(
+                    f"search.metric {told!r}: its name says neither loss nor accuracy; "
+                    "name it under `metrics:` with its `goal`"
+                )
         return self
 
     def _check_assertion(self, line: str, assertion: Assertion) -> None:
@@ -217,6 +308,11 @@ class Recipe(Part):
             raise ValueError(
                 f"claim {line}: {assertion.kind} needs `smallest_effect` above zero for {metric!r}"
             )
+
+    @property
+    def grids(self) -> list[dict[str, list[Value]]]:
+        """Each grid of their union."""
+        return self.grid if isinstance(self.grid, list) else [self.grid]
 
     @property
     def every_seed(self) -> list[int]:

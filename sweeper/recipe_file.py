@@ -10,11 +10,12 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from sweeper.arm import Arm, Factorial
 from sweeper.claim import Claim, Comparison, Diagnosed, Diverges, Exact, Order, Reaches
 from sweeper.errors import RequestError, nearest
 from sweeper.limits import MOST_OF_A_FILE, MOST_VALUES, check_size
 from sweeper.masking import masked
-from sweeper.recipe import Arm, Looks, Metric, Range, Recipe, Search, is_name_of_a_plan
+from sweeper.recipe import Looks, Metric, Range, Recipe, Search, is_name_of_a_plan
 
 
 def load_recipe(name: str, folders: list[Path]) -> tuple[str, Recipe]:
@@ -112,10 +113,10 @@ _KINDS = {
     "order",
     "exact",
 }
-_UNION_TAGS = {*_KINDS, "assertion", "looks", "list"}
+_UNION_TAGS = {*_KINDS, "assertion", "looks", "list", "one", "union", "[key]"}
 _MODELS: dict[str, type[BaseModel]] = {
-    "sequence": Arm, "arms": Arm, "metrics": Metric, "search": Search, "axes": Range,
-    "seeds": Looks,
+    "sequence": Arm, "arms": Arm, "factorial": Factorial, "metrics": Metric, "search": Search,
+    "axes": Range, "seeds": Looks,
     "better": Comparison, "worse": Comparison, "no_effect": Comparison, "no_worse": Comparison,
     "reaches": Reaches,
     "diverges": Diverges, "diagnosed": Diagnosed, "order": Order, "exact": Exact, "claims": Claim,
@@ -163,6 +164,12 @@ def recipe_order(name: str, recipe: Recipe) -> tuple[list[str | int], str]:
         int(part) if part.isdigit() else part for part in re.split(r"(\d+)", first)
     ]
     return parts, name
+
+
+def recipe_as_yaml(raw: Mapping[str, Any]) -> str:
+    """A recipe's mapping as a file that `load_recipe` reads back the same, made to be read."""
+    how: dict[str, Any] = {"sort_keys": False, "allow_unicode": True, "default_flow_style": False}
+    return str(yaml.dump(raw, Dumper=_Writer, width=100, **how))
 
 
 def json_schema() -> dict[str, Any]:
@@ -236,10 +243,19 @@ class _UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_UniqueKeys.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(
-        r"^[-+]?(?:\d[\d_]*)(?:\.[\d_]*)?[eE][-+]?\d+$|^[-+]?(?:\d[\d_]*\.[\d_]*)(?:[eE][-+]?\d+)?$|^[-+]?\.inf$|^\.nan$"
-    ),
-    list("-+0123456789."),
+class _Writer(yaml.SafeDumper):
+    """Lists of plain values on a line, and no aliases."""
+
+    def represent_sequence(self, tag: str, sequence: Any, *_: Any) -> yaml.SequenceNode:
+        is_flat = not any(isinstance(item, dict | list) for item in sequence)
+        return super().represent_sequence(tag, sequence, flow_style=is_flat)
+
+    def ignore_aliases(self, _: Any) -> bool:
+        return True
+
+
+_FLOAT = re.compile(
+    r"^[-+]?(?:\d[\d_]*)(?:\.[\d_]*)?[eE][-+]?\d+$|^[-+]?(?:\d[\d_]*\.[\d_]*)(?:[eE][-+]?\d+)?$|^[-+]?\.inf$|^\.nan$"
 )
+for _kind in (_UniqueKeys, _Writer):  # so that the text "1e-3" is written with its quotes
+    _kind.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))

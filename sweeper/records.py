@@ -1,18 +1,20 @@
 """What was recorded, read from the store: also while a sweep writes to it."""
 
 import json
+import re
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Self
 
 from sweeper.errors import RequestError
 from sweeper.folders import Outputs
-from sweeper.plan import Plan
+from sweeper.plan import Plan, Planned
 from sweeper.store_file import explained, open_for_reading
-from sweeper.trial import Ending, Trial
+from sweeper.trial import Curve, Ending, Trial
 
 SCHEMA = 1
 
@@ -45,16 +47,66 @@ class Attempt:
     device: str
     started_at: float
     ending: Ending
+    fingerprint: str | None = None  # of the user's files that it ran with
 
 
 def encode_curve(curve: Mapping[str, list[float | None]]) -> bytes:
     """A whole curve as one compressed value, not a row per point."""
-    return zlib.compress(json.dumps(curve, separators=(",", ":")).encode(), 1)
+    return zlib.compress(json.dumps(dict(curve), separators=(",", ":")).encode(), 1)
 
 
-def decode_curve(blob: bytes | None) -> dict[str, list[float | None]]:
-    curve: dict[str, list[float | None]] = json.loads(zlib.decompress(blob)) if blob else {}
+def decode_curve(blob: bytes | None) -> Curve:
+    """The curve, whose numbers stay text until they are asked for where they are as we write them.
+
+    To read each number of 100,000 curves, only to print it again, takes longer than all the rest.
+    """
+    text = zlib.decompress(blob).decode() if blob else "{}"
+    if _PLAIN.fullmatch(text):
+        columns = dict(column.split('":[') for column in text[2:-2].split('],"'))
+        if len({column.count(",") for column in columns.values()}) == 1:
+            return WrittenCurve(columns)
+    curve: dict[str, list[float | None]] = json.loads(text)
     return curve
+
+
+class WrittenCurve(Mapping[str, list[float | None]]):
+    """A curve that is kept as the JSON that was written; `step` is of whole numbers."""
+
+    def __init__(self, columns: Mapping[str, str]) -> None:
+        self._columns = columns
+
+    def __getitem__(self, name: str) -> list[float | None]:
+        column: list[float | None] = json.loads(f"[{self._columns[name]}]")
+        return column
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._columns
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def texts(self, name: str) -> list[str]:
+        """A column as Python prints its numbers; empty where there is no number, nan included."""
+        column = self._columns[name]
+        if name == "step":
+            column = column.replace(".0", "")
+        elif "n" in column or "N" in column:
+            column = column.replace("null", "").replace("NaN", "").replace("Infinity", "inf")
+        return column.split(",") if self._columns[name] else []
+
+
+def _list_of(number: str) -> str:
+    return rf"\[(?:{number}(?:,{number})*+)?\]"
+
+
+# Floats as `repr` writes them, which is what a table says too; steps are whole, and below 2**53.
+_WHOLE = r"(?:0|[1-9]\d{0,14})(?:\.0)?"
+_FLOAT = r"(?:-?(?:0|[1-9]\d*+)(?:\.\d++(?:e[-+]\d++)?|e[-+]\d++)|null|NaN|-?Infinity)"
+_NAME = r'"[^"\\\[\]\x00-\x1f]*+"'
+_PLAIN = re.compile(rf'\{{"step":{_list_of(_WHOLE)}(?:,{_NAME}:{_list_of(_FLOAT)})*+\}}', re.ASCII)
 
 
 class Reader:
@@ -88,9 +140,20 @@ class Reader:
         with _decoding():
             return Plan.from_json(zlib.decompress(row[0]).decode())
 
-    def statuses(self) -> dict[str, str]:
-        """The status of every trial ever asked for, by id."""
-        return dict(self._db.execute("SELECT trial_id, status FROM trials"))
+    def planned(self) -> list[Planned]:
+        """The name and the recipe of every plan, the latest last; arms and cells are not made."""
+        rows = self._db.execute("SELECT plan FROM plans ORDER BY planned_at, name").fetchall()
+        with _decoding():
+            return [Planned.from_json(zlib.decompress(blob).decode()) for (blob,) in rows]
+
+    def statuses(self, trial_ids: Collection[str] | None = None) -> dict[str, str]:
+        """The status of these trials, or of every trial ever asked for, by id."""
+        if trial_ids is None:
+            return dict(self._db.execute("SELECT trial_id, status FROM trials"))
+        rows = self._db.execute(
+            f"SELECT t.trial_id, t.status FROM {_THESE}", (json.dumps(list(trial_ids)),)
+        )
+        return dict(rows)
 
     def running(self) -> list[tuple[str, int, float]]:
         """Trial, attempt and start (seconds since 1970) of what runs now, the earliest first."""
@@ -120,25 +183,30 @@ class Reader:
     def attempts(self, trial_id: str) -> list[Attempt]:
         """All attempts at a trial, the first first."""
         rows = self._db.execute(
-            f"SELECT {_ATTEMPT} FROM attempts WHERE trial_id = ? ORDER BY attempt", (trial_id,)
+            f"SELECT {self._columns()} FROM attempts a WHERE trial_id = ? ORDER BY attempt",
+            (trial_id,),
         )
         return [_attempt(row) for row in rows.fetchall()]
 
     def answers(self, trial_ids: Iterable[str]) -> Iterator[Attempt]:
         """The attempt that answers each trial, for those that have one."""
-        wanted = set(trial_ids)
-        columns = ", ".join(f"a.{c}" for c in _ATTEMPT.split(", "))
         rows = self._db.execute(
-            f"SELECT {columns} FROM trials t JOIN attempts a "
-            "ON a.trial_id = t.trial_id AND a.attempt = t.attempt"
+            f"SELECT {self._columns()} FROM {_THESE} "
+            "JOIN attempts a ON a.trial_id = t.trial_id AND a.attempt = t.attempt",
+            (json.dumps(list(dict.fromkeys(trial_ids))),),
         )
         # All are read before one is decoded: SQLite's log grows for as long as somebody reads.
-        return map(_attempt, [row for row in rows if row[0] in wanted])
+        return map(_attempt, rows.fetchall())
+
+    def _columns(self) -> str:
+        """Those of an attempt, from `attempts a`."""
+        fingerprint = "a.fingerprint" if "fingerprint" in added_columns(self._db) else "NULL"
+        return ", ".join([*(f"a.{column}" for column in _ATTEMPT), fingerprint])
 
     def answer(self, trial_id: str) -> Attempt | None:
         """The attempt that answers one trial, if there is one."""
         found = self._db.execute(
-            f"SELECT {_ATTEMPT} FROM attempts WHERE trial_id = ? "
+            f"SELECT {self._columns()} FROM attempts a WHERE trial_id = ? "
             "AND attempt = (SELECT attempt FROM trials WHERE trial_id = ?)",
             (trial_id, trial_id),
         ).fetchone()
@@ -169,6 +237,15 @@ class Reader:
         found: dict[str, Any] = json.loads(zlib.decompress(row[0])) if row else {}
         return found
 
+    def starts(self) -> dict[str, float]:
+        """When the answer of each answered trial began, in seconds since 1970."""
+        return dict(
+            self._db.execute(
+                "SELECT t.trial_id, a.started_at FROM trials t JOIN attempts a "
+                "ON a.trial_id = t.trial_id AND a.attempt = t.attempt"
+            )
+        )
+
     def durations(self) -> dict[str, float]:
         """Seconds that each answered trial took."""
         return dict(
@@ -180,8 +257,11 @@ class Reader:
 
 
 _ATTEMPT = (
-    "trial_id, attempt, status, device, started_at, duration_s, metrics, curve, error, versions"
-)
+    "trial_id", "attempt", "status", "device", "started_at", "duration_s", "metrics", "curve",
+    "error", "versions",
+)  # fmt: skip
+# The trials asked for, found one by one: a recipe reads no row of another's.
+_THESE = "json_each(?) AS w CROSS JOIN trials t ON t.trial_id = w.value"
 
 
 @contextmanager
@@ -196,7 +276,8 @@ def _decoding() -> Iterator[None]:
 
 
 def _attempt(row: tuple[Any, ...]) -> Attempt:
-    trial_id, attempt, status, device, started_at, duration_s, metrics, curve, error, versions = row
+    trial_id, attempt, status, device, started_at, duration_s, *rest = row
+    metrics, curve, error, versions, fingerprint = rest
     with _decoding():
         ending = Ending(
             status=status,
@@ -204,9 +285,15 @@ def _attempt(row: tuple[Any, ...]) -> Attempt:
             curve=decode_curve(curve),
             error=error or "",
             duration_s=duration_s or 0.0,
-            versions=dict(json.loads(versions or "{}")),
+            versions=_versions(versions or "{}"),
         )
-    return Attempt(trial_id, attempt, status, device, started_at, ending)
+    return Attempt(trial_id, attempt, status, device, started_at, ending, fingerprint)
+
+
+@lru_cache(maxsize=256)
+def _versions(text: str) -> Mapping[str, str]:
+    """Few ever differ."""
+    return dict(json.loads(text))
 
 
 def added_columns(db: sqlite3.Connection) -> set[str]:

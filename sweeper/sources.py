@@ -1,22 +1,44 @@
-"""Where the loop's trials come from: the cells of a fixed design, and searches."""
+"""Where the loop's trials come from: the cells of a fixed design; what a study is told of them."""
 
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from statistics import fmean
-from typing import Any
+from typing import Protocol
 
-from sweeper.compose import Composer
-from sweeper.identity import digest
+from sweeper.executors.job import Reported
 from sweeper.metric import MetricExpression, of_run, parse
 from sweeper.plan import Cell
-from sweeper.planning import Request, Search, make_trial, with_winner
-from sweeper.recipe import Goal, goal_from_name, goal_of
-from sweeper.store import Store
-from sweeper.study import Study, cell_space, make_sampler, search_space
-from sweeper.trial import FINAL, RESULTS, Ending, Trial
+from sweeper.planning import Request
+from sweeper.recipe import DURATION, Goal, goal_from_name, goal_of
+from sweeper.study import Study, cell_space
+from sweeper.trial import ANSWERS, Ending, Trial
+
+_DURATION = MetricExpression("", (DURATION,))
+
+
+class Source(Protocol):
+    """What asks for trials and is told how they ended."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it asks for nothing more and waits for nothing."""
+
+    def ask(self) -> Trial | None:
+        """The next trial, or None where none can be asked for now."""
+
+    def accepts(self, trial_id: str, status: str, /) -> bool:
+        """Whether an ending with this status answers what it asked."""
+
+    def wants(self, trial_id: str, /) -> bool:
+        """Whether it waits, or will ask, for the whole of a trial."""
+
+    def judge(self, point: Reported, /) -> bool:
+        """Whether it gives a trial up that it waits for."""
+
+    def tell(self, trial_id: str, ending: Ending) -> None:
+        """How a trial ended."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +51,8 @@ class Result:
 
 def result(ending: Ending, metric: MetricExpression, goal: Goal) -> Result:
     """What a study is told of an ending."""
+    if metric == _DURATION:  # of a measured one, whatever a training reports by that name
+        return Result(ending.status, ending.duration_s)
     # Fewer epochs are better, whichever way the name goes that is to reach a level.
     inner = goal_from_name(metric.name) if metric.function == "epochs_to" else None
     value = of_run(metric, ending.metrics, ending.curve, is_down=(inner or goal) == "down")
@@ -40,6 +64,8 @@ def told_metric(request: Request, metric: str | None = None) -> tuple[MetricExpr
     assert request.recipe is not None
     text = metric or next(iter(request.recipe.metrics))
     expression = parse(text)
+    if metric is not None and expression == _DURATION:
+        return expression, "down"
     if expression.function in ("best_of", "largest_of", "spread"):
         expression = MetricExpression("", (expression.name,))
     judged = {parse(name): name for name in request.recipe.metrics}
@@ -68,9 +94,10 @@ class FixedCells:
             arm = self._arms.setdefault(cell.arm, _ArmQueue(len(self._arms)))
             if cell.trial_id in durations:
                 arm.took(durations[cell.trial_id])
-            if statuses.get(cell.trial_id) not in FINAL:
+            if statuses.get(cell.trial_id) not in ANSWERS:
                 arm.waiting.append(cell)
-        self._waiting = sum(len(arm.waiting) for arm in self._arms.values())
+        waiting = [cell for arm in self._arms.values() for cell in arm.waiting]
+        self._waiting, self._wanted = len(waiting), {cell.trial_id for cell in waiting}
         self._urgent: list[tuple[tuple[float, int, int], int, str]] = []
         for name in self._arms:
             self._queue(name)
@@ -105,7 +132,18 @@ class FixedCells:
                 return cell
         return None
 
+    def accepts(self, _: str, status: str) -> bool:
+        return status in ANSWERS
+
+    def wants(self, trial_id: str) -> bool:
+        return trial_id in self._wanted
+
+    def judge(self, _: Reported) -> bool:
+        """Comparisons prune nothing."""
+        return False
+
     def tell(self, trial_id: str, ending: Ending) -> None:
+        self._wanted.discard(trial_id)
         found = result(ending, self.metric, self._goal)
         for number, arm in self._asked.pop(trial_id, ()):
             self._study.tell(number, found.status, found.value)
@@ -140,111 +178,3 @@ class _ArmQueue:
         """Least is most urgent: the longest mean duration, then the fewest started."""
         expected_s = self.seconds / self.timed if self.timed else math.inf
         return -expected_s, self.started, self.order
-
-
-@dataclass
-class _Proposal:
-    number: int
-    values: Mapping[str, Any]
-    trials: list[Trial]
-    waiting: deque[Trial]
-    results: dict[str, Result] = field(default_factory=dict)
-
-
-def study_name(request: Request, search: Search) -> str:
-    """What is asked, how, and by which sampler: another of these is another study."""
-    assert request.recipe is not None and request.recipe.search is not None
-    space = request.recipe.search.model_dump(mode="json", exclude={"trials", "arms"})
-    config = {k: v for k, v in search.config.items() if k != "executor"}
-    asked = digest({"config": config, "space": space}, 8)
-    return f"{request.plan.name}/{search.arm}/{asked}"
-
-
-class SearchedArm:
-    """One arm's search: proposals asked of Optuna, each tried on the search's seeds."""
-
-    def __init__(
-        self, request: Request, search: Search, store: Store, composer: Composer, slots: int
-    ) -> None:
-        assert request.recipe is not None and request.recipe.search is not None
-        self._settings, self._search = request.recipe.search, search
-        self._store, self._composer, self._slots = store, composer, slots
-        self.arm = search.arm
-        self.metric, self._goal = told_metric(request, self._settings.metric)
-        self._name = study_name(request, search)
-        sampler = make_sampler(request.sampler, self._name)
-        self._study = Study(search_space(self._settings.axes), self._goal, sampler)
-        self._asked = 0
-        self._open: dict[int, _Proposal] = {}
-        self.cells: list[Cell] = []
-        self._recorded = 0
-        self._replay(store.turns(self._name))
-
-    def _replay(self, turns: Sequence[Mapping[str, Any]]) -> None:
-        self._study.replay(turns)
-        self._recorded = len(self._study.turns)
-        told = {turn["tell"] for turn in turns if "tell" in turn}
-        for turn in turns:
-            if "ask" in turn:
-                self._asked += 1
-                proposal = self._propose(turn["ask"], turn["values"])
-                if turn["ask"] not in told:
-                    self._open[proposal.number] = proposal
-
-    def _propose(self, number: int, values: Mapping[str, Any]) -> _Proposal:
-        config = self._composer.resolve({**self._search.values, **values})
-        trials = [make_trial(config, seed) for seed in self._settings.seeds]
-        self.cells += [Cell(self.arm, t.seed, t.trial_id, "search", dict(values)) for t in trials]
-        return _Proposal(number, values, trials, deque(trials))
-
-    @property
-    def is_done(self) -> bool:
-        return self._asked >= self._settings.trials and not self._open
-
-    def ask(self) -> Trial | None:
-        """The next trial of an open proposal, or of a new one while the budget lasts."""
-        for proposal in self._open.values():
-            if proposal.waiting:
-                return proposal.waiting.popleft()
-        if self._asked >= self._settings.trials or len(self._open) >= self._slots:
-            return None  # a proposal made before the results are in is made blindly
-        asked = self._study.ask()
-        self._asked += 1
-        proposal = self._propose(asked.number, asked.values)
-        self._open[asked.number] = proposal
-        self._record_turns()
-        return proposal.waiting.popleft()
-
-    def tell(self, trial_id: str, ending: Ending) -> None:
-        found = result(ending, self.metric, self._goal)
-        for proposal in list(self._open.values()):
-            if trial_id in {t.trial_id for t in proposal.trials}:
-                proposal.results[trial_id] = found
-                if len(proposal.results) == len({t.trial_id for t in proposal.trials}):
-                    self._tell(proposal)
-
-    def _tell(self, proposal: _Proposal) -> None:
-        del self._open[proposal.number]
-        results = list(proposal.results.values())
-        bad = [r.status for r in results if r.status not in RESULTS]
-        diverged = [r.status for r in results if r.status == "diverged"]
-        status = (bad or diverged or ["done"])[0]
-        values = [r.value for r in results if r.value is not None]
-        value = fmean(values) if not bad and len(values) == len(results) else None
-        self._study.tell(proposal.number, status, value)
-        self._record_turns()
-
-    def _record_turns(self) -> None:
-        for turn in self._study.turns[self._recorded :]:
-            self._store.add_turn(self._name, self._recorded, turn)
-            self._recorded += 1
-
-    def conclude(self, request: Request) -> Request:
-        """The request with this search's cells and, on the recipe's seeds, its winner's."""
-        cells = (*request.plan.cells, *self.cells)
-        request = replace(request, plan=replace(request.plan, cells=cells))
-        best = self._study.best()
-        if best is None:
-            return request
-        config = self._composer.resolve({**self._search.values, **best.values})
-        return with_winner(request, self.arm, config, best.values)

@@ -173,14 +173,18 @@ class Store(Reader):
             (fingerprint, trial_id, attempt),
         )
 
-    def set_aside(self, study: str) -> None:
-        """Let a search begin anew; what was asked and told stays, under another name."""
+    def set_aside(self, study: str, kept: int = 0) -> None:
+        """Let a search begin anew, or after its first turns; all of it stays under another name."""
         before = f"{study} before %"
         (earlier,) = self._db.execute(
             "SELECT count(DISTINCT study) FROM turns WHERE study LIKE ?", (before,)
         ).fetchone()
         self._db.execute(
             "UPDATE turns SET study = ? WHERE study = ?", (f"{study} before {earlier + 1}", study)
+        )
+        self._db.execute(
+            "INSERT INTO turns SELECT ?, turn, what FROM turns WHERE study = ? AND turn < ?",
+            (study, f"{study} before {earlier + 1}", kept),
         )
 
     def add_turn(self, study: str, turn: int, what: Mapping[str, Any]) -> None:

@@ -15,17 +15,20 @@ from sweeper.fingerprint import DataSets
 from sweeper.folders import Outputs
 from sweeper.looks import MoreSeeds
 from sweeper.planning import Request
+from sweeper.proposals import forget_failures
 from sweeper.recipe import Looks
-from sweeper.sources import FixedCells, SearchedArm
+from sweeper.records import Reader
+from sweeper.searching import SearchedArm
+from sweeper.sources import FixedCells, Source
 from sweeper.store import Store
-from sweeper.trial import FINAL, RESULTS, Ending, Trial, joined
+from sweeper.trial import ANSWERS, FINAL, RESULTS, Ending, Trial, joined
 
 _CALLED = ("task", "model", "data")
 # How often a trial is tried again after an ending that was not its own doing, each counted apart.
 # Being told to stop is nobody's fault, but a trial that always is must not run for ever.
 _RETRIES = {"crashed": 1, "lost": 1, "oom": 1, "preempted": 100}
 _FAILED = frozenset({"failed", "crashed", "oom", "timeout", "lost"})
-_ENDED_FOR_GOOD = FINAL - _FAILED | {"failed"}
+_ENDED_FOR_GOOD = ANSWERS - _FAILED | {"failed"}  # a pruned one may go on where it was stopped
 
 
 class Watcher(Protocol):
@@ -43,6 +46,9 @@ class Watcher(Protocol):
     def interrupted(self, running: int, *, is_preempted: bool) -> None:
         """The first interrupt came: so many trials still run to their end, or to a checkpoint."""
 
+    def noted(self, note: str) -> None:
+        """Something that the user must know of, in a sentence."""
+
     def finished(self, request: Request) -> None:
         """Every cell of a recipe has its answer."""
 
@@ -59,10 +65,15 @@ class _Study:
     """A request on its way: what still has to be asked, and which trials are open."""
 
     request: Request
-    sources: "list[FixedCells | SearchedArm]"
+    sources: list[Source]
     followers: Sequence[Follower] = ()
     is_concluded: bool = False  # nothing will be asked any more
     is_finished: bool = False
+
+    @property
+    def searches(self) -> list[SearchedArm]:
+        """Those that have no winner yet."""
+        return [source for source in self.sources if isinstance(source, SearchedArm)]
 
     @property
     def is_waiting(self) -> bool:
@@ -83,12 +94,16 @@ class How:
     data: DataSets | None = None  # whose digests go on record with each attempt
 
 
-def followers_of(request: Request, store: Store) -> list[Follower]:
+def followers_of(request: Request, reader: Reader, composer: Composer) -> list[Follower]:
     """What a recipe asks for beyond the cells that are known beforehand."""
     assert request.recipe is not None
     followers: list[Follower] = []
     if isinstance(request.recipe.seeds, Looks):
-        followers.append(MoreSeeds(store))
+        followers.append(MoreSeeds(reader))
+    if request.plan.path:
+        from sweeper.path import NextRound  # which reads as the tables do, with pandas
+
+        followers.append(NextRound(reader, composer))
     return followers
 
 
@@ -100,7 +115,9 @@ class Sweep:
         self._studies: list[_Study] = []
         self._running: dict[str, tuple[int, Trial]] = {}  # by id, with the attempt that counts
         self._overtaken: set[str] = set()  # answered by an attempt that had been given up
-        self._tellers: dict[str, list[FixedCells | SearchedArm]] = defaultdict(list)
+        self._tellers: dict[str, list[Source]] = defaultdict(list)
+        self._given_up: set[str] = set()  # running trials that a pruner has told to end
+        self._notes: list[str] = []
         self._again: list[Trial] = []
         self._interrupts = 0
         self.was_preempted = False
@@ -135,9 +152,11 @@ class Sweep:
         with self._store.turn():
             ended = [event for event in ended if not self._was_recorded(event)]
             recorded = [(event, self._record(event)) for event in ended]
-            mends = [self._placed(event) for event in ended if event.mend]
+            mends = [self._placed(event) for event in ended if event.mend] or self._found_wrong()
             self._conclude()
             jobs = [] if mends or self.was_interrupted else self._next_jobs()
+            mends = mends or self._found_wrong()
+            jobs = [] if mends else jobs  # their attempts are cancelled at the end
         if self.was_interrupted:
             for job in self._executor.drop():
                 del self._running[job.trial_id]  # its attempt is cancelled at the end
@@ -149,6 +168,7 @@ class Sweep:
             self._watcher.started(job)
         if mends:
             raise RequestError(mends[0])
+        self._say_notes()
         self._announce_finished()
         return bool(self._running)
 
@@ -158,12 +178,24 @@ class Sweep:
             self._has_said_so = True
             self._watcher.interrupted(len(self._running), is_preempted=self.was_preempted)
 
+    def _found_wrong(self) -> list[str]:
+        """What has come to light of the searches themselves."""
+        return [s.mend for study in self._studies for s in study.searches if s.mend]
+
+    def _say_notes(self) -> None:
+        for note in self._notes:
+            self._watcher.noted(note)
+        self._notes.clear()
+
     def _plan(self, requests: Sequence[Request], composer: Composer) -> None:
+        asked = {request.plan.name: self._asked(request) for request in requests}
         with self._store.turn():
             if self._how.retry:
                 statuses = self._store.statuses()
-                asked = {t for request in requests for t in self._asked(request)}
-                self._store.forget(t for t in asked if statuses.get(t) in _FAILED)
+                every = set().union(*asked.values())
+                self._store.forget(t for t in every if statuses.get(t) in _FAILED)
+                for request in requests:
+                    forget_failures(self._store, request, composer)
             for request in requests:
                 self._store.save_plan(request.plan)
                 self._store.add_trials(request.trials.values())
@@ -175,12 +207,15 @@ class Sweep:
                 searched = [
                     SearchedArm(request, s, self._store, composer, slots) for s in request.searches
                 ]
-                followers = followers_of(request, self._store)
+                self._notes += [note for search in searched for note in search.notes]
+                followers = followers_of(request, self._store, composer)
                 self._studies.append(_Study(request, [*searched, fixed], followers))
         for request in requests:
             proposed = {c.trial_id for s in self._searches_of(request) for c in s.cells}
-            done = sum(statuses.get(t) in FINAL for t in {*request.trials, *proposed})
-            self._watcher.planned(request, request.expected, done)
+            known = asked[request.plan.name] | proposed
+            done = sum(statuses.get(t) in (FINAL if t in proposed else ANSWERS) for t in known)
+            self._watcher.planned(request, request.expected, min(done, request.expected))
+        self._say_notes()
 
     def _asked(self, request: Request) -> set[str]:
         """The request's trials, and those that followed from what was measured last time."""
@@ -191,8 +226,7 @@ class Sweep:
         return {*request.trials, *followed}
 
     def _searches_of(self, request: Request) -> list[SearchedArm]:
-        sources = [s for study in self._studies if study.request is request for s in study.sources]
-        return [source for source in sources if isinstance(source, SearchedArm)]
+        return [s for study in self._studies if study.request is request for s in study.searches]
 
     def _check_functions(self, requests: Sequence[Request]) -> None:
         """Let a child import the user's functions and check their signatures, before any trial."""
@@ -259,7 +293,7 @@ class Sweep:
                         return trial
         return None
 
-    def _is_answered(self, source: "FixedCells | SearchedArm", trial: Trial) -> bool:
+    def _is_answered(self, source: Source, trial: Trial) -> bool:
         """Whether the trial needs no slot: it is answered, or another recipe runs it now."""
         is_running = trial.trial_id in self._running and trial.trial_id not in self._overtaken
         if is_running or trial in self._again:
@@ -268,7 +302,7 @@ class Sweep:
         if isinstance(source, SearchedArm):
             self._store.add_trials([trial])
         answer = self._store.answer(trial.trial_id)
-        if answer is not None:
+        if answer is not None and source.accepts(trial.trial_id, answer.status):
             source.tell(trial.trial_id, answer.ending)
             return True
         self._tellers[trial.trial_id].append(source)
@@ -292,7 +326,8 @@ class Sweep:
             ending = replace(ending, status="cancelled")
         if self._comes_too_late(event, is_current=attempt == current):
             ending = replace(ending, status="superseded")
-        again = trial is not None and self._is_worth_another(trial_id, ending)
+        unanswered = self._not_answered_by(trial_id, ending)
+        again = trial is not None and (self._is_worth_another(trial_id, ending) or bool(unanswered))
         if ending.status == "preempted" and not again:
             ending = replace(ending, status="crashed", error="told to stop a hundred times over")
         if attempt > 1 and ending.status in FINAL:
@@ -300,10 +335,21 @@ class Sweep:
         self._store.end(trial_id, attempt, event.device, ending, again=again)
         if again and trial is not None:
             self._again.append(trial)
-        elif ending.status in FINAL:
+        if ending.status in FINAL and (unanswered or not again):
             for source in self._tellers.pop(trial_id, ()):
-                source.tell(trial_id, ending)
+                if source not in unanswered:
+                    source.tell(trial_id, ending)
+        if unanswered:
+            self._tellers[trial_id] = unanswered
         return again
+
+    def _not_answered_by(self, trial_id: str, ending: Ending) -> list[Source]:
+        """Who came to wait for the whole of a trial when it had been told to end already."""
+        was_given_up = trial_id in self._given_up
+        self._given_up.discard(trial_id)
+        if ending.status != "pruned" or not was_given_up:
+            return []
+        return [s for s in self._tellers[trial_id] if not s.accepts(trial_id, ending.status)]
 
     def _comes_too_late(self, event: Ended, *, is_current: bool) -> bool:
         """Whether another attempt has answered; the first accepted result is the trial's.
@@ -352,9 +398,10 @@ class Sweep:
         When all are answered, whatever follows them is asked.
         """
         concluded = False
-        for source in [s for s in study.sources if isinstance(s, SearchedArm) and s.is_done]:
-            study.sources.remove(source)
-            self._extend(study, source.conclude(study.request))
+        for search in [search for search in study.searches if search.is_done]:
+            study.sources.remove(search)
+            self._extend(study, search.conclude(study.request))
+            self._notes += search.notes
             concluded = True
         if concluded or study.is_waiting or study.is_concluded:
             return concluded
@@ -382,9 +429,18 @@ class Sweep:
                 study.is_finished = True
                 self._watcher.finished(study.request)
 
-    def _judge(self, _: Reported) -> bool:
-        """Whether to give the trial up. Comparisons prune nothing."""
-        return False
+    def _judge(self, point: Reported) -> bool:
+        """Whether to give the trial up: if all who wait for it do, and nobody will ask for it."""
+        trial_id = point.trial_id
+        if self._running.get(trial_id, (0,))[0] != point.attempt:
+            return False
+        answers = [source.judge(point) for source in self._tellers.get(trial_id, ())]
+        if not answers or not all(answers):
+            return False
+        if any(s.wants(trial_id) for study in self._studies for s in study.sources):
+            return False
+        self._given_up.add(trial_id)
+        return True
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:

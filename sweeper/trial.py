@@ -17,6 +17,8 @@ RESULTS: frozenset[str] = frozenset({"done", "diverged"})
 FINAL: frozenset[str] = RESULTS | {
     "pruned", "failed", "crashed", "oom", "timeout", "lost", "skipped",
 }  # fmt: skip
+# What answers a cell of a comparison: a pruned trial answers the search that gave it up, alone.
+ANSWERS: frozenset[str] = FINAL - {"pruned"}
 
 
 class Config(Mapping[str, Any]):

@@ -24,15 +24,19 @@ from sweeper.api import Outcome
 from sweeper.executors.job import Ended, Job
 from sweeper.folders import Outputs
 from sweeper.narrator import Narrator, SilentWatcher, interruption
+from sweeper.plan import Span
 from sweeper.records import Attempt
 from sweeper.trial import RESULTS, Trial
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from sweeper.evidence.tables import Tables
     from sweeper.forecast import Forecast
     from sweeper.listing import ListedAxis, ListedRecipe
     from sweeper.operation import SweepStatus
     from sweeper.planning import Request
+    from sweeper.recipe import Range
 
 console = Console(soft_wrap=False, highlight=False)
 _COLORS = {
@@ -52,6 +56,7 @@ def escape(text: str) -> str:
 
 
 _WATCH_S = 1.0
+_SOMETIMES = ("effects", "path", "searches", "importance", "proposals", "pareto")
 
 
 def _colored(word: str) -> str:
@@ -93,15 +98,15 @@ def show_forecast(found: "Forecast") -> None:
         )
         table.add_row(escape(arm.name), escape(arm.compared_with or ""), escape(changes))
     console.print(table)
-    seeds = found.cells // max(1, len(plan.arms))
-    console.print(
-        f"{len(plan.arms)} arms × {seeds} seeds = {found.cells} cells, {found.trials} trials"
-        + (", searches included" if found.request.searches else "")
-        + f": {found.done} done, {found.shared} shared with other recipes."
-    )
+    if found.request.searches:
+        _show_search(found.request)
+    console.print(_size(found), soft_wrap=True)
+    for note in found.request.notes:
+        console.print(escape(note), soft_wrap=True)
     if found.seconds is not None:
         console.print(
-            f"About {_clock(found.seconds)} on {found.slots} slots, by recorded durations."
+            f"About {_spanned(found.seconds, _clock)} on {found.slots} slots, by recorded "
+            "durations."
         )
     if found.changed:
         console.print(
@@ -114,10 +119,61 @@ def show_forecast(found: "Forecast") -> None:
     console.print()
 
 
+def _size(found: "Forecast") -> str:
+    cells = Span(found.arms * found.seeds.least, found.arms * found.seeds.most)
+    later = found.request.plan.arms_to_come
+    chosen = f" ({later} of them chosen by what is measured)" if later else ""
+    return (
+        f"{found.arms} arms{chosen} × {_spanned(found.seeds)} seeds = {_spanned(cells)} cells, "
+        f"{_spanned(found.trials)} trials"
+        + (", searches included" if found.request.searches else "")
+        + f": {found.done} done, {found.shared} shared with other recipes."
+    )
+
+
+def _show_search(request: "Request") -> None:
+    """The axes that are tuned, in which arms, by which sampler, and how many trials that takes."""
+    assert request.recipe is not None and request.recipe.search is not None
+    search = request.recipe.search
+    table = _table("tuned axis", "range", "in")
+    for axis, found in search.axes.items():
+        arms = [s.arm for s in request.searches if axis in s.axes]
+        table.add_row(escape(axis), escape(_range(found)), escape(", ".join(arms)))
+    console.print(table)
+    count = len(request.searches)
+    metrics = ", ".join(search.metric or [next(iter(request.recipe.metrics))])
+    console.print(
+        f"Search: {count} arms × {search.trials} proposals × {len(search.seeds)} seeds = "
+        f"{count * search.trials * len(search.seeds)} trials for {escape(metrics)}; sampler "
+        f"{request.sampler['name']}, pruner {request.pruner['name']}.",
+        soft_wrap=True,
+    )
+
+
+def _range(found: "Range") -> str:
+    """`0.0001 … 0.1 (log)`."""
+    if found.choices is not None:
+        shown = ", ".join(map(_short, found.choices))
+    else:
+        kinds = [kind for kind in ("log", "integer") if getattr(found, kind)]
+        shown = f"{found.low:g} … {found.high:g}" + (f" ({', '.join(kinds)})" if kinds else "")
+    conditions = [f"{axis} is {_any_of(values)}" for axis, values in found.when.items()]
+    return f"{shown}, where {' and '.join(conditions)}" if conditions else shown
+
+
+def _any_of(values: Sequence[Any]) -> str:
+    return " or ".join(map(_short, values))
+
+
 def _short(value: Any) -> str:
     if isinstance(value, list | dict):
         return json.dumps(value)
     return "none" if value is None else str(value)
+
+
+def _spanned(span: Span, written: Callable[[float], str] = str) -> str:
+    least, most = written(span.least), written(span.most)
+    return most if least == most else f"{least} to {most}"
 
 
 def _clock(seconds: float) -> str:
@@ -131,8 +187,16 @@ def show_tables(name: str, tables: "Tables") -> None:
     title = f"{name} — {', '.join(f'{count} {status}' for status, count in counts.items())}"
     console.print()
     console.print(_claims(title, tables) if len(tables.claims) else _arms(title, tables))
+    if "effects" in tables.further:
+        console.print(_rows("effects", tables.further["effects"], EFFECT_COLUMNS))
+    if "path" in tables.further:
+        console.print(_path(tables.further["path"]))
+    if tables.plan.looks:
+        console.print(f"Looks: {escape(tables.plan.looks[-1].stopped)}.", soft_wrap=True)
     for notice in tables.notices:
         console.print(f"[yellow]Mixed:[/] {escape(notice)}", soft_wrap=True)
+    for warning in tables.warnings:
+        console.print(f"[yellow]Tuning:[/] {escape(warning)}.", soft_wrap=True)
 
 
 def _claims(title: str, tables: "Tables") -> Table:
@@ -147,10 +211,27 @@ def _claims(title: str, tables: "Tables") -> Table:
     return table
 
 
+def _path(path: "DataFrame") -> Table:
+    """What each round took."""
+    columns = ("round", "change", "metric", "mean", "delta", "share")
+    table = _table(*columns, title="path")
+    for row in path[path["is_taken"]].astype(object).fillna("").itertuples():
+        table.add_row(*(_figure(getattr(row, column)) for column in columns))
+    return table
+
+
+ARM_COLUMNS = ("arm", "metric", "n", "mean", "baseline", "delta", "p_holm", "verdict")
+EFFECT_COLUMNS = ("effect", "aliases", "metric", "n", "delta", "p_holm", "verdict")
+
+
 def _arms(title: str, tables: "Tables") -> Table:
-    columns = ("arm", "metric", "n", "mean", "baseline", "delta", "p_holm", "verdict")
+    return _rows(title, tables.arms, ARM_COLUMNS)
+
+
+def _rows(title: str, frame: "DataFrame", columns: Sequence[str]) -> Table:
+    """These columns, the last of which is the verdict."""
     table = _table(*columns, title=title)
-    for row in tables.arms.astype(object).fillna("").itertuples():
+    for row in frame.astype(object).fillna("").itertuples():
         *cells, verdict = (getattr(row, column) for column in columns)
         table.add_row(*map(_figure, cells), _colored(str(verdict)))
     return table
@@ -160,11 +241,27 @@ def _figure(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else escape(str(value))
 
 
+@contextmanager
+def held_back() -> Iterator[None]:
+    """What is shown within is kept as text and appears at the end, also where something failed."""
+    console.begin_capture()
+    try:
+        yield
+    finally:
+        console.file.write(console.end_capture())
+
+
 def say_written(outputs: Outputs, names: Sequence[str]) -> None:
     """Where the tables lie."""
     for name in names:
         folder = outputs.recipe(name)
-        console.print(f"{folder}: trials.csv arms.csv claims.csv curves.csv", soft_wrap=True)
+        more = [f" {n}.csv" for n in _SOMETIMES if (folder / f"{n}.csv").is_file()]
+        console.print(
+            f"{folder}: trials.csv arms.csv comparisons.csv claims.csv curves.csv{''.join(more)}",
+            soft_wrap=True,
+        )
+        if (recipe := outputs.recipe_file(name)).is_file():
+            console.print(f"{recipe}: this sweep as a recipe", soft_wrap=True)
     console.print(f"{outputs.reproduction}", soft_wrap=True)
 
 
@@ -314,8 +411,13 @@ class LiveWatcher(SilentWatcher):
             f"{escape(request.plan.name)} ({arms} arms)", total=trials, completed=done, note=""
         )
         self._tasks[task] = set(request.trials)
+        for note in request.notes:
+            self._progress.console.print(escape(note), soft_wrap=True)
         if request.searches:
             self._searching = task
+
+    def noted(self, note: str) -> None:
+        self._progress.console.print(escape(note), soft_wrap=True)
 
     def started(self, job: Job) -> None:
         if self._searching is not None and not any(job.trial_id in t for t in self._tasks.values()):
@@ -326,7 +428,7 @@ class LiveWatcher(SilentWatcher):
     def ended(self, event: Ended, *, again: bool) -> None:
         trial_id = event.job.trial_id
         self._running.discard(trial_id)
-        if event.ending.status not in RESULTS and not again:
+        if event.ending.status not in {*RESULTS, "pruned"} and not again:
             self._failed.add(trial_id)
         for task, trials in self._tasks.items():
             if trial_id in trials and not again:

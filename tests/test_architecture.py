@@ -51,9 +51,9 @@ def libraries(name: str) -> set[str]:
 
 
 DOORS = {
-    "hydra": r"sweeper\.compose",
+    "hydra": r"sweeper\.(compose|overrides)",
     "omegaconf": r"sweeper\.(compose|resolvers)",
-    "optuna": r"sweeper\.study",
+    "optuna": r"sweeper\.(study|importance)",
     "ray": r"sweeper\.executors\.ray(_node|_connect)?",
     "joblib": r"sweeper\.executors\.local",
     "torch": r"sweeper\.(training(\.\w+)?|executors\.child)",
@@ -98,7 +98,7 @@ def test_no_module_comes_to_import_itself() -> None:
 READING = sorted(name for name in FILES if name.startswith("sweeper.evidence"))
 DOING = (
     r"sweeper\.(training|executors)(\..*)?|"
-    r"sweeper\.(compose|study|sweep|sources|planning|api|cli|view)"
+    r"sweeper\.(compose|overrides|importance|study|sweep|sources|planning|api|cli|view)"
 )
 
 
@@ -115,7 +115,9 @@ NOUNS = (
     "plan",
     "identity",
     "metric",
+    "factorial",
     "claim",
+    "arm",
     "recipe",
     "design",
     "settings",

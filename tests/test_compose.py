@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from sweeper import folders
-from sweeper.compose import Composer, Override, parse_overrides, typed_targets
+from sweeper.compose import Composer
 from sweeper.errors import RequestError
 from sweeper.identity import trial_id
+from sweeper.overrides import Override, parse_overrides, typed_targets
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from sweeper import folders
-from sweeper.compose import Composer, parse_overrides
+from sweeper.compose import Composer
 from sweeper.errors import RequestError
+from sweeper.overrides import parse_overrides
 from sweeper.plan import Plan
 from sweeper.planning import Request, make_request, with_winner
 from sweeper.recipe_file import read_recipe
@@ -237,3 +238,113 @@ def test_a_metric_along_an_axis_that_no_arm_changes_is_refused(
         RequestError, match=r"no arms differ in 'optim\.l'\. Did you mean 'optim\.lr'"
     ):
         request_of(arms=[LARGER], metrics=metrics)
+
+
+def names_of(request: Request) -> list[str]:
+    return [arm.name for arm in request.plan.arms[1:]]
+
+
+SCHEDULES = {"schedule": ["constant", "step"], "schedule.factor": [0.1, 0.5]}
+
+
+def test_a_schedules_own_axes_exist_under_that_schedule_alone(
+    request_of: Callable[..., Request],
+) -> None:
+    request = request_of(grid={**SCHEDULES, "optim.lr": [0.01, 0.1]})
+    assert names_of(request) == [
+        "schedule=constant,optim.lr=0.1",  # with 0.01 it is the baseline
+        *(f"schedule=step,schedule.factor={f},optim.lr={lr}" for f in (0.1, 0.5) for lr in (0.01, 0.1)),
+    ]  # fmt: skip
+    constant, step = request.plan.arms[1], request.plan.arms[2]
+    assert constant.difference == {"optim.lr": (0.01, 0.1)}
+    assert step.difference["schedule.factor"] == (None, 0.1)
+    assert (constant.axes["schedule.factor"], step.axes["schedule.factor"]) == (None, 0.1)
+
+
+def test_an_axis_exists_as_the_command_line_has_it(request_of: Callable[..., Request]) -> None:
+    grid = {"schedule": ["constant", "step"], "schedule.every_epochs": [2, 3]}
+    request = request_of("schedule=cosine", grid=grid)
+    assert names_of(request) == [
+        "schedule=constant", "schedule=step,schedule.every_epochs=2", "schedule=step,schedule.every_epochs=3",
+    ]  # fmt: skip
+
+
+def test_every_axis_exists_under_a_target_of_the_users(request_of: Callable[..., Request]) -> None:
+    baseline = {"task._target_": "own.train", "task.depth": 1}
+    request = request_of(baseline=baseline, grid={"task.depth": [1, 2], "task.width": [8]})
+    assert names_of(request) == ["task.depth=1,task.width=8", "task.depth=2,task.width=8"]
+
+
+LINKED = "optim.lr, train.batch_size"
+
+
+@pytest.mark.parametrize(
+    "keys, names",
+    [
+        pytest.param({"grid": [{"optim.lr": [0.1], "model.activation": ["relu", "tanh"]}, {"model.activation": ["tanh", "gelu"], "optim.lr": [0.1]}]}, ["optim.lr=0.1,model.activation=relu", "optim.lr=0.1,model.activation=tanh", "model.activation=gelu,optim.lr=0.1"], id="union"),
+        pytest.param({"grid": [{"optim.lr": [0.1, 0.2]}, {"optim.lr": [0.01, 0.1], "model.norm": ["none"]}]}, ["optim.lr=0.1", "optim.lr=0.2"], id="union-of-unlike-axes"),
+        pytest.param({"grid": {"optim.lr": [1, 1.0]}}, ["optim.lr=1"], id="one-number-written-twice"),
+        pytest.param({"one_at_a_time": {LINKED: [[0.1, 32], [0.01, 16]]}}, ["optim.lr=0.1,train.batch_size=32", "optim.lr=0.01,train.batch_size=16"], id="linked"),
+        pytest.param({"leave_one_out": {"norm": {"model.norm": "none"}, "optim.momentum": 0.0}, "baseline": {"model.norm": "batch"}}, ["without_norm", "without_optim.momentum"], id="leave-one-out"),
+        pytest.param({"add_one_in": {"model.norm": "batch", "adam": {"optim": "adam"}}}, ["with_model.norm", "with_adam"], id="add-one-in"),
+        pytest.param({"factorial": {"axes": {"optim.lr": [0.01, 0.1], "model.norm": ["none", "batch"]}}}, ["optim.lr=0.01,model.norm=batch", "optim.lr=0.1,model.norm=none", "optim.lr=0.1,model.norm=batch"], id="factorial"),
+    ],
+)  # fmt: skip
+def test_generated_arms_that_are_equal_are_one(
+    request_of: Callable[..., Request], keys: dict[str, Any], names: list[str]
+) -> None:
+    request = request_of(**keys)
+    assert names_of(request) == names
+    assert {arm.compared_with for arm in request.plan.arms[1:]} == {"baseline"}
+
+
+def test_a_plan_says_which_arm_answers_each_cell_of_a_factorial(
+    request_of: Callable[..., Request],
+) -> None:
+    axes = {"optim.lr": [0.01, 0.1], "model.norm": ["none", "batch"]}
+    first = {"optim.lr": [0.1], "model.dropout": [0.0]}  # a cell of the factorial, named otherwise
+    plan = request_of(factorial={"axes": axes}, grid=first).plan
+    assert plan.factorial == (
+        "baseline", "optim.lr=0.01,model.norm=batch", "optim.lr=0.1,model.dropout=0.0",
+        "optim.lr=0.1,model.norm=batch",
+    )  # fmt: skip
+    assert Plan.from_json(plan.to_json()).factorial == plan.factorial
+    assert request_of(arms=[LARGER]).plan.factorial == ()
+
+
+def test_a_factorial_beside_the_baseline_has_all_its_cells_as_arms(
+    request_of: Callable[..., Request],
+) -> None:
+    plan = request_of(factorial={"axes": {"optim.lr": [0.1, 0.2], "train.epochs": [2, 3]}}).plan
+    assert plan.factorial == tuple(arm.name for arm in plan.arms[1:])
+    assert len(plan.arms) == 5
+
+
+GRID = {"grid": [{"optim.lr": [0.01, 0.1]}, {"optim.lr": [0.1], "model.norm": ["none"]}]}
+TWICE = "optim.lr=0.1,model.norm=none"
+CLAIM = {"id": "T1", "statement": "x", "kind": "better"}
+
+
+@pytest.mark.parametrize(
+    "keys, message",
+    [
+        pytest.param({**GRID, "claims": [{**CLAIM, "arm": TWICE}]}, f"recipe study: claim T1: '{TWICE}' is the arm 'optim.lr=0.1': name that instead.", id="claim-of-an-equal-arm"),
+        pytest.param({**GRID, "claims": [{**CLAIM, "arm": "optim.lr=0.01"}]}, "recipe study: claim T1: 'optim.lr=0.01' is the baseline: name that instead.", id="claim-of-the-baseline"),
+        pytest.param({**GRID, "search": {**SEARCH, "arms": [TWICE]}}, f"recipe study: search.arms: '{TWICE}' is the arm 'optim.lr=0.1': name that instead.", id="search-of-an-equal-arm"),
+        pytest.param({"leave_one_out": {"model.norm": "none"}}, "recipe study: arm 'without_model.norm' changes nothing of 'baseline', with which it is compared: {'model.norm': 'none'} are its values already.", id="component-that-is-not-there"),
+        pytest.param({"add_one_in": {"nothing": {}}}, "recipe study: arm 'with_nothing' changes nothing of 'baseline', with which it is compared: {} are its values already.", id="empty-component"),
+        pytest.param({"leave_one_out": {"norm": {"model.nrm": "none"}}}, "recipe study: arm 'without_norm': unknown axis 'model.nrm'. Did you mean 'model.norm'", id="component-of-no-axis"),
+        pytest.param({"grid": {"schedule": ["constant", "step"], "schedule.gamma": [0.1]}}, "recipe study: arm 'schedule=constant,schedule.gamma=0.1': unknown axis 'schedule.gamma'.", id="exists-under-no-choice"),
+        pytest.param({"grid": {"schedule": ["constant", "stepp"], "schedule.factor": [0.1]}}, "recipe study: schedule: there is no choice 'stepp'. Did you mean 'step' or 'multi_step'?", id="misspelt-choice"),
+        pytest.param({"factorial": {"axes": SCHEDULES}}, "recipe study: factorial.axes: 'schedule.factor' exists only under some of the values of 'schedule', and a factorial crosses every axis with every other: leave one of the two out, or write a `grid:`.", id="unbalanced-factorial"),
+        pytest.param({"factorial": {"axes": {"optim.lr": ["1", 1], "model.norm": ["none", "batch"]}}}, "recipe study: two arms have the name 'optim.lr=1,model.norm=none': give each its own.", id="factorial-of-number-and-text"),
+        pytest.param({"factorial": {"axes": {"optim.lr": [1.0, 1.5], "optim": ["momentum", None]}}}, "recipe study: optim: there is no choice 'none'. The choices of optim are: ", id="factorial-of-no-choice"),
+        pytest.param({"factorial": {"axes": {"model.norm": ["none", None], "optim.lr": [1, 2]}}}, "recipe study: factorial: the cell 'model.norm=none,optim.lr=1' equals another, so an axis has one value low and high: give it two.", id="factorial-of-one-choice-twice"),
+    ],
+)  # fmt: skip
+def test_what_a_design_cannot_mean_is_refused(
+    request_of: Callable[..., Request], keys: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(RequestError) as refused:
+        request_of(**keys)
+    assert message in str(refused.value)

@@ -80,7 +80,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no-kind": (claim(), "claims.0: the key 'kind' is missing: one of better, "),
     "no-statement": ({"claims": [{"id": "T1", "kind": "better", "arm": "a"}]}, "the key 'claims.0.statement' is missing."),
     "id-with-a-space": ({"claims": [{"id": "T 1", **SAID, "kind": "better"}]}, "claims.0.id: 'T 1' is no name"),
-    "arm-and-contrast": (claim(kind="better", contrast={"a": 1, "b": -1}), "claims.0: give either `arm` or `contrast`."),
+    "arm-and-contrast": (claim(kind="better", contrast={"a": 1, "b": -1}), "claims.0: give one of `arm`, `contrast` and `effect`."),
     "contrast-that-does-not-add-up": ({"claims": [{"id": "T1", "statement": "x", "kind": "better", "contrast": {"a": 1, "b": 1}}]}, "the weights of a `contrast` add up to zero, as in {a: 1, b: -1}."),
     "contrast-with-a-reference": ({"claims": [{"id": "T1", "statement": "x", "kind": "better", "contrast": {"a": 1, "b": -1}, "reference": "c"}]}, "a `contrast` has no `reference`: give that arm a weight."),
     "event-without-an-arm": ({"claims": [{"id": "T1", "statement": "x", "kind": "diverges"}]}, "give either `arm` or `arms`."),

@@ -10,6 +10,7 @@ import pytest
 
 from sweeper import folders, sources
 from sweeper.compose import Composer
+from sweeper.executors.job import Reported
 from sweeper.planning import make_request
 from sweeper.recipe import Range
 from sweeper.recipe_file import read_recipe
@@ -55,6 +56,25 @@ def test_a_diverged_run_without_a_value_of_the_metric_is_told_as_the_worst() -> 
     best = study.best()
     assert best is not None and best.number == 0
     assert study.turns[-1]["status"] == "diverged" and not math.isnan(best.values["x"])
+
+
+def test_a_search_may_be_told_the_measured_duration_whatever_is_reported_by_that_name() -> None:
+    recipe = read_recipe({**RECIPE, "metrics": ["val_loss"]}, where="test")
+    request = make_request("study", recipe, Composer(folders.search("conf", [])))
+    told = told_metric(request, "duration_s")
+    assert told[1] == "down"
+    ending = Ending("done", {"duration_s": 9.0}, duration_s=0.25)
+    assert result(ending, *told).value == 0.25
+
+
+def test_a_fixed_cell_wants_the_whole_of_its_trial_until_it_is_told_and_no_pruned_one() -> None:
+    cells = fixed_cells(1)
+    trial = cells.ask()
+    assert trial is not None and cells.wants(trial.trial_id)
+    assert not cells.accepts(trial.trial_id, "pruned") and cells.accepts(trial.trial_id, "failed")
+    assert not cells.judge(Reported(trial.trial_id, 1, 0.0, {"val_loss": 1e9}))
+    cells.tell(trial.trial_id, Ending("done", {"val_loss": 1.0}))
+    assert not cells.wants(trial.trial_id)
 
 
 def fixed_cells(seeds: int, durations: Mapping[str, float] | None = None) -> FixedCells:

@@ -47,7 +47,7 @@ def _columns(grid: Grid, family: Family) -> dict[str, npt.NDArray[np.generic]]:
     """The columns of one metric, each (arms,)."""
     values = family.measured.values
     infinite = np.isinf(values).any(axis=1, keepdims=True)
-    own = paired(np.where(infinite, np.nan, values))
+    own = paired(np.where(infinite, np.nan, values), shared=family.variance.shared)
     columns: dict[str, npt.NDArray[np.generic]] = {
         "n": (~np.isnan(values)).sum(axis=1),
         "n_diverged": grid.count(frozenset({"diverged"})),

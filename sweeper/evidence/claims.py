@@ -10,6 +10,7 @@ from sweeper.claim import Assertion, Claim, Comparison, Exact, Order
 from sweeper.evidence.differences import judge_comparison, judge_order
 from sweeper.evidence.events import judge_event, judge_exact
 from sweeper.evidence.findings import Evidence, Finding
+from sweeper.evidence.wording import joined
 
 COLUMNS = (
     "claim", "recipe", "source", "statement", "arm", "reference", "metric", "documented",
@@ -67,11 +68,23 @@ def _rows(evidence: Evidence, claim: Claim) -> Iterator[dict[str, Any]]:
         verdicts[line.removeprefix(claim.id)] = finding.verdict
         yield _row(evidence, line, source, finding) | {
             "statement": assertion.statement, "documented": assertion.documented,
+            "reason": joined(finding.reason, *_warned_of(evidence, assertion)),
         }  # fmt: skip
     if claim.parts:
         reason = ", ".join(f"{letter} {verdict}" for letter, verdict in verdicts.items())
         whole = Finding(together(list(verdicts.values())), reason)
         yield _row(evidence, claim.id, source, whole) | {"statement": claim.statement}
+
+
+def _warned_of(evidence: Evidence, assertion: Assertion) -> Iterator[str]:
+    """What is to be mended in the searches of the arms that the verdict rests on."""
+    arms: list[str | None] = [*assertion.arms_named()]
+    if isinstance(assertion, Comparison | Exact) and assertion.arm in evidence.grid.index:
+        arms.append(evidence.reference_of(assertion.arm, assertion.reference))
+    if isinstance(assertion, Comparison) and assertion.effect is not None:
+        arms += evidence.plan.factorial
+    for arm in dict.fromkeys(arms):
+        yield from evidence.warnings.get(arm or "", ())
 
 
 def _row(evidence: Evidence, line: str, source: str, finding: Finding) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,19 +17,29 @@ from sweeper.errors import writing
 # or signs that it drops, and also in full width. An apostrophe before it makes it a text. What
 # starts so behind apostrophes of its own gets one more, so that reading may take one away.
 _FORMULA = re.compile(r"'*[\s\x00-\x20\x7f-\xa0\u200b-\u200f\u2060\ufeff]*[=+\-@＝＋－＠−﹢﹣﹦]")
+_QUOTED = re.compile(r'[,"\n\r]')
 _BLANK = ("\t", "\r", "\n")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Write the table beside `path` and rename it: a reader sees the old file or the new one."""
-    text = as_csv(table)
+    """Write the table to `path`."""
+    write_text([as_csv(table)], path)
+
+
+def write_text(parts: Iterable[str], path: Path) -> None:
+    """Write a file of UTF-8, as `write_bytes` does; half a character becomes an escape."""
+    write_bytes((part.encode("utf-8", "backslashreplace") for part in parts), path)
+
+
+def write_bytes(parts: Iterable[bytes], path: Path) -> None:
+    """Write beside `path` and rename it: a reader sees the old file or the new one."""
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(text.encode("utf-8", "backslashreplace"))  # half a character, say
+                file.writelines(parts)
             Path(temporary).replace(path)
         except BaseException:
             with suppress(OSError):
@@ -57,15 +68,17 @@ def _cells(column: "pd.Series[Any]") -> list[str]:
         return ["" if v != v else repr(v) for v in column.tolist()]
     if column.dtype == "int64":
         return list(map(str, column.tolist()))
-    written: dict[Any, str] = {}
-    cells = []
-    for value in column.astype(object).tolist():
-        # 1, 1.0 and True are one key of a dict, but not one cell
-        key = (type(value), value)
-        if key not in written:
-            written[key] = cell(value)
-        cells.append(written[key])
-    return cells
+    return cells(column.astype(object).tolist())
+
+
+def cells(values: Sequence[Any]) -> list[str]:
+    """A cell for each value; few differ in most columns."""
+    if set(map(type, values)) <= {str}:
+        texts = {text: _text(text) for text in set(values)}
+        return [texts[text] for text in values]
+    # 1, 1.0 and True are one key of a dict, but not one cell
+    written = {key: cell(key[1]) for key in {(type(value), value) for value in values}}
+    return [written[type(value), value] for value in values]
 
 
 def cell(value: Any) -> str:
@@ -79,7 +92,7 @@ def cell(value: Any) -> str:
 
 def _text(text: str) -> str:
     text = _escaped(text)
-    if any(c in text for c in ',"\n\r'):
+    if _QUOTED.search(text):
         return '"' + text.replace('"', '""') + '"'
     return text
 

@@ -8,11 +8,19 @@ import numpy as np
 import numpy.typing as npt
 
 from sweeper.claim import Comparison, Order
-from sweeper.evidence.comparisons import Family, Results, Weights, claimed, compare, is_pair
+from sweeper.evidence.comparisons import Family, Results, Weights, is_pair
 from sweeper.evidence.findings import Evidence, Finding
 from sweeper.evidence.power import further_seeds, in_words, seeds_needed_by_ranks
 from sweeper.evidence.statistics import LEVEL, Array, median
-from sweeper.evidence.wording import dropped, interval, joined, p_value, short
+from sweeper.evidence.wording import (
+    aliased,
+    contrast_in_words,
+    dropped,
+    interval,
+    joined,
+    p_value,
+    short,
+)
 
 
 @dataclass(frozen=True)
@@ -27,7 +35,7 @@ class Difference:
     @cached_property
     def results(self) -> Results:
         """Tested in the direction asked for, which may mirror the family's."""
-        return compare([self.weights], self.family.compared.values)
+        return self.family.tested([self.weights])
 
     @cached_property
     def verdict(self) -> str:
@@ -84,14 +92,19 @@ def judge_comparison(evidence: Evidence, assertion: Comparison) -> Finding:
 
     `no_worse` is reproduced by its own one-sided test, and contradicted by `worse`.
     """
-    family, weights = evidence.family(assertion), claimed(assertion, evidence.grid)
+    weights = evidence.weights(assertion)
     if not weights:
-        return Finding("undecided", f"{assertion.arm!r} has no arm to be compared with")
+        subject = assertion.arm or assertion.effect
+        return Finding("undecided", f"{subject!r} has no arm to be compared with")
+    family = evidence.family(assertion)
     difference = Difference(family, weights, family.corrected(weights), corrected=True)
-    verdict = _as_claimed(assertion, difference)
+    verdict, reason = _as_claimed(assertion, difference), _reason(difference)
+    if others := evidence.aliases(assertion):
+        told = _paired(difference) if difference.n else reason
+        verdict, reason = "undecided", joined(aliased(others), told)
     low, high = difference.interval
     return Finding(
-        verdict, _reason(difference), difference.mean, low, high, difference.n,
+        verdict, reason, difference.mean, low, high, difference.n,
         *_subject(assertion, evidence), family.metric,
     )  # fmt: skip
 
@@ -106,8 +119,10 @@ def _as_claimed(assertion: Comparison, difference: Difference) -> str:
 
 def _subject(assertion: Comparison, evidence: Evidence) -> tuple[str, str]:
     """What stands in the columns `arm` and `reference`."""
+    if assertion.effect is not None:
+        return assertion.effect, ""
     if assertion.contrast is not None:
-        return ", ".join(f"{arm}: {weight:g}" for arm, weight in assertion.contrast.items()), ""
+        return contrast_in_words(assertion.contrast), ""
     arm = str(assertion.arm)
     return arm, evidence.reference_of(arm, assertion.reference) or ""
 
@@ -121,8 +136,8 @@ def judge_order(evidence: Evidence, assertion: Order) -> Finding:
     differences = []
     for one, other in pairwise(assertion.arms):
         weights: Weights = ((index[one], 1.0), (index[other], -1.0))
-        alone = compare([weights], family.compared.values)
-        differences.append(Difference(family, weights, float(alone.p[0]), corrected=False))
+        alone = float(family.tested([weights]).p[0])
+        differences.append(Difference(family, weights, alone, corrected=False))
     verdicts = {difference.verdict for difference in differences}
     verdict = "undecided"
     if verdicts == {"better"}:
@@ -173,13 +188,34 @@ def _paired(difference: Difference) -> str:
         levels = f"weighted sum of {family.metric}, "
     if n == 1:
         return f"{levels}{measured}; one seed has no interval: add seeds"
-    return f"{levels}{measured} {interval(*difference.interval)}, {_p(difference)}"
+    return joined(
+        f"{levels}{measured} {interval(*difference.interval)}, {_p(difference)}",
+        _variance(difference),
+    )
+
+
+def _variance(difference: Difference) -> str:
+    """What the interval and p rest on, unless on independent differences of their own variance."""
+    variance, weights = difference.family.variance, [difference.weights]
+    shared, given = float(variance.shared_by(weights)[0]), variance.given(weights)
+    folds = f"corrected for {1 / shared + 1:.0f} folds" if shared else ""
+    is_pooled = given is not None and not np.isnan(given.std[0])
+    return joined(folds, f"variance of {len(variance.pooled_arms)} arms" if is_pooled else "")
 
 
 def _p(difference: Difference) -> str:
     size = difference.family.size
     after = f" after Holm over {size}" if difference.corrected and size > 1 else ""
-    return p_value(difference.p) + after
+    return p_value(difference.p) + after + _looked(difference)
+
+
+def _looked(difference: Difference) -> str:
+    """Which look the p has been corrected for, where there may be several."""
+    looking = difference.family.looking
+    if looking is None:
+        return ""
+    (number,) = looking.numbers([difference.weights]).tolist()
+    return f" and looks, at {number} of {looking.seeds.max} seeds"
 
 
 def _hint(difference: Difference) -> str:
@@ -200,9 +236,10 @@ def _hint(difference: Difference) -> str:
             f"smaller than {limit}, but its 90 % interval {interval(low90, high90)} is not inside"
         )
     family_size = family.size if difference.corrected else 1
+    shared = float(family.variance.shared_by([difference.weights])[0])
     more = further_seeds(
-        difference.mean, std, difference.n, family.smallest_effect, family_size
-    )  # fmt: skip
+        difference.mean, std, difference.n, family.smallest_effect, family_size, shared
+    )
     return joined(small, in_words(more))
 
 

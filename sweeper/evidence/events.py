@@ -10,10 +10,12 @@ from sweeper.evidence import diagnosis
 from sweeper.evidence.findings import Evidence, Finding
 from sweeper.evidence.power import further_seeds_for_share, in_words
 from sweeper.evidence.runs import Run
-from sweeper.evidence.statistics import Array, median, share_bounds, share_verdict
+from sweeper.evidence.sequential import nominal_level
+from sweeper.evidence.statistics import LEVEL, Array, median, share_bounds, share_verdict
 from sweeper.evidence.wording import dropped, joined, short
 from sweeper.metric import parse
 from sweeper.plan import Plan
+from sweeper.recipe import Looks
 from sweeper.trial import RESULTS
 
 # A named check of an exact claim: whether it holds, and a sentence.
@@ -39,12 +41,22 @@ def judge_event(evidence: Evidence, assertion: Event) -> Finding:
     name = evidence.family(assertion).metric if isinstance(assertion, Reaches) else ""
     if n == 0:
         return Finding("undecided", missing, n=0, arm=", ".join(arms), metric=name)
-    verdict = share_verdict(happened, n)
+    level = _level(evidence, rows)
+    verdict = share_verdict(happened, n, level)
     hint = in_words(further_seeds_for_share(happened, n)) if verdict == "undecided" else ""
     reason = joined(f"{happened} of {n} seeds: {_event(evidence, assertion, rows)}", hint, missing)
     return Finding(
-        verdict, reason, happened / n, *share_bounds(happened, n), n, ", ".join(arms), "", name
+        verdict, reason, happened / n, *share_bounds(happened, n, level), n, ", ".join(arms), "",
+        name,
     )  # fmt: skip
+
+
+def _level(evidence: Evidence, rows: list[int]) -> float:
+    """What each bound leaves out: less where there are more looks than one."""
+    seeds = evidence.recipe.seeds
+    if not isinstance(seeds, Looks):
+        return LEVEL
+    return nominal_level(seeds, int(evidence.grid.asked[rows].min()), 2 * LEVEL) / 2
 
 
 def _holds(

@@ -5,10 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from sweeper.claim import Assertion, Exact
-from sweeper.evidence.comparisons import Family, families
+from sweeper import factorial
+from sweeper.claim import Assertion, Comparison, Exact
+from sweeper.evidence.comparisons import Family, Weights, claimed, families
+from sweeper.evidence.effects import contrast, effect_families
 from sweeper.evidence.measures import Grid, Measure, as_reported
 from sweeper.evidence.runs import Run
+from sweeper.evidence.searches import Warnings, warnings
+from sweeper.evidence.variance import Variance, shared_training
+from sweeper.factorial import Effect
 from sweeper.plan import Plan
 from sweeper.recipe import Recipe
 
@@ -30,11 +35,44 @@ class Evidence:
 
     @cached_property
     def families(self) -> dict[str, Family]:
-        return families(self.recipe, self.grid)
+        shared = shared_training(self.plan, self.recipe)
+        return families(self.recipe, self.grid, Variance(shared))
+
+    @cached_property
+    def effects(self) -> Sequence[Effect]:
+        """What the recipe's factorial estimates; empty without one."""
+        return self.recipe.factorial.effects() if self.recipe.factorial else ()
+
+    @cached_property
+    def effect_families(self) -> dict[str, Family]:
+        """Their tests, a family of its own for each metric."""
+        return effect_families(self.effects, self.plan.factorial, self.grid, self.families)
+
+    @cached_property
+    def warnings(self) -> Warnings:
+        """What is to be mended before a searched arm is believed, by arm."""
+        return warnings(self.plan)
 
     def family(self, assertion: Assertion) -> Family:
         """Of the metric that the assertion speaks of: the recipe's first if it names none."""
-        return self.families[assertion.metric or next(iter(self.families))]
+        is_of_effect = isinstance(assertion, Comparison) and assertion.effect is not None
+        found = self.effect_families if is_of_effect else self.families
+        return found[assertion.metric or next(iter(self.families))]
+
+    def weights(self, assertion: Comparison) -> Weights | None:
+        """What a comparison compares; None where it is unknown or compared with nothing."""
+        if assertion.effect is None:
+            return claimed(assertion, self.grid)
+        effect = factorial.find(assertion.effect, self.effects)
+        if effect is None or not self.effect_families:
+            return None
+        return contrast(effect, self.plan.factorial, self.grid)
+
+    def aliases(self, assertion: Comparison) -> list[str]:
+        """What the contrast of its effect estimates besides: then nothing decides it."""
+        name = assertion.effect or ""
+        effect = factorial.find(name, self.effects)
+        return factorial.others(name, effect) if effect else []
 
     def measured(self, assertion: Exact) -> tuple[str, Measure]:
         """What an equality is about: any reported metric, also one not under `metrics:`."""

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sweeper.evidence.runs import Run
+from sweeper.evidence.runs import NOT_ASKED, Run
 from sweeper.evidence.statistics import Array, median
-from sweeper.metric import MetricExpression, of_run, parse
+from sweeper.metric import ALONG_AN_AXIS, MetricExpression, of_run, parse
 from sweeper.plan import Plan, PlannedArm
 from sweeper.recipe import Goal, Recipe, goal_of
 from sweeper.trial import RESULTS
@@ -35,9 +35,15 @@ class Grid:
         """Search runs are left out; a cell without a run counts as waiting."""
         seeds = tuple(dict.fromkeys(c.seed for c in plan.cells if c.phase == "report"))
         found = {(run.arm, run.seed): run for run in runs if run.phase == "report"}
+        asked = {(c.arm, c.seed) for c in plan.cells if c.phase == "report"}
+        known = {arm for arm, _ in asked}  # others wait for what a search or a path will choose
+
+        def absent(arm: str, seed: int) -> Run:
+            is_left_out = arm in known and (arm, seed) not in asked
+            return Run(arm, seed, "report", "", NOT_ASKED if is_left_out else "waiting")
+
         rows = tuple(
-            tuple(found.get((a.name, s)) or Run(a.name, s, "report", "", "waiting") for s in seeds)
-            for a in plan.arms
+            tuple(found.get((a.name, s)) or absent(a.name, s) for s in seeds) for a in plan.arms
         )
         return cls(plan.arms, seeds, rows)
 
@@ -54,6 +60,11 @@ class Grid:
             for run in row:
                 names.update(run.metrics, run.curve)
         return names - {"step"}
+
+    @cached_property
+    def asked(self) -> npt.NDArray[np.int64]:
+        """How many seeds each arm was asked for, (arms,)."""
+        return np.array([sum(r.status != NOT_ASKED for r in row) for row in self.runs], dtype=int)
 
     @cached_property
     def any_done(self) -> bool:
@@ -97,6 +108,23 @@ def comparable(measured: Measure, *, log: bool) -> Measure:
     logs = np.log10(np.where(np.isfinite(values) & ~low, values, 1.0))
     logs = np.where(np.isinf(values), values, np.where(low | np.isnan(values), np.nan, logs))
     return Measure(logs, np.where(low, "without a log10 (not above zero)", measured.why))
+
+
+def one_number_for(expression: MetricExpression, grid: Grid) -> list[list[int]]:
+    """The rows of arms that a metric has one number for: those along its axis, if it has one."""
+    if expression.function not in ALONG_AN_AXIS:
+        return []
+    return _along(str(expression.arguments[0]), grid)
+
+
+def _along(axis: str, grid: Grid) -> list[list[int]]:
+    """The rows of the arms that differ in that axis alone."""
+    groups: dict[str, list[int]] = {}
+    for row, arm in enumerate(grid.arms):
+        if axis in arm.axes:
+            others = {name: value for name, value in arm.axes.items() if name != axis}
+            groups.setdefault(json.dumps(others, sort_keys=True, default=str), []).append(row)
+    return list(groups.values())
 
 
 @dataclass(frozen=True)
@@ -183,22 +211,13 @@ class _Evaluation:
             return inner
         result = self._nothing(f"without a value at every {axis}")
         level = None if expression.function == "best_of" else _Level(_number(expression), aim)
-        for rows in self._groups(axis):
+        for rows in _along(axis, self.grid):
             places = [self.grid.arms[row].axes[axis] for row in rows]
             if any(isinstance(p, bool) or not isinstance(p, int | float) for p in places):
                 result.why[rows] = f"axis {axis!r} holds no numbers"
                 continue
             self._fill(result, rows, inner, (np.array(places, dtype=float), level, aim))
         return result
-
-    def _groups(self, axis: str) -> list[list[int]]:
-        """The rows of the arms that differ in that axis alone."""
-        groups: dict[str, list[int]] = {}
-        for row, arm in enumerate(self.grid.arms):
-            if axis in arm.axes:
-                others = {name: value for name, value in arm.axes.items() if name != axis}
-                groups.setdefault(json.dumps(others, sort_keys=True, default=str), []).append(row)
-        return list(groups.values())
 
     def _fill(
         self, result: Measure, rows: list[int], inner: Measure,

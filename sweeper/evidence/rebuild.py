@@ -1,27 +1,28 @@
 """From the store to the files a user opens."""
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import pandas as pd
 
 from sweeper.evidence import claims, tables
+from sweeper.evidence.columns import plain
 from sweeper.evidence.csvfile import read_csv
 from sweeper.evidence.mixture import VERSIONS
 from sweeper.evidence.runs import Run
 from sweeper.folders import Outputs
 from sweeper.plan import Plan
 from sweeper.recipe_file import recipe_order
-from sweeper.records import Reader
+from sweeper.records import Attempt, Reader
 from sweeper.targets import OWN
 
 
 def runs_of(plan: Plan, reader: Reader) -> list[Run]:
     """A run for every cell of the plan, with its trial's answer where there is one."""
-    statuses = reader.statuses()  # first: a trial that ends meanwhile is not done without answer
-    answers = {a.trial_id: a for a in reader.answers(cell.trial_id for cell in plan.cells)}
+    asked = {cell.trial_id for cell in plan.cells}
+    statuses = reader.statuses(asked)  # first: what ends meanwhile is not done without answer
+    answers = {answer.trial_id: answer for answer in reader.answers(asked)}
     losses = {arm: _loss(reader, trial_id) for arm, trial_id in _one_of_each_arm(plan).items()}
-    ran_with = _ran_with(reader)
+    ran_with = _RanWith(reader)
     runs = []
     for cell in plan.cells:
         base = (cell.arm, cell.seed, cell.phase, cell.trial_id)
@@ -34,24 +35,27 @@ def runs_of(plan: Plan, reader: Reader) -> list[Run]:
             Run(
                 *base, end.status, found.attempt, found.device, end.duration_s, end.metrics,
                 end.curve, end.error, axes=dict(cell.axes), loss=losses[cell.arm],
-                ran_with=ran_with.get(cell.trial_id, {}),
+                ran_with=ran_with.of(found),
             )
         )  # fmt: skip
     return runs
 
 
-def _ran_with(reader: Reader) -> dict[str, Mapping[str, str]]:
-    """What the answer of each trial ran with; one mapping for all that ran with the same."""
-    states: dict[tuple[str | None, str], dict[str, str]] = {}
-    found: dict[str, Mapping[str, str]] = {}
-    for p in reader.provenances():
-        state = (p.fingerprint, p.versions)
-        if state not in states:
-            files = reader.content(p.fingerprint) if p.fingerprint else {}
-            versions = {k: v for k, v in json.loads(p.versions).items() if k in VERSIONS}
-            states[state] = {**files.get("sources", {}), **files.get("data", {}), **versions}
-        found[p.trial_id] = states[state]
-    return found
+class _RanWith:
+    """What an answer ran with; one mapping for all that ran with the same."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._states: dict[tuple[str | None, ...], dict[str, str]] = {}
+
+    def of(self, answer: Attempt) -> Mapping[str, str]:
+        versions = answer.ending.versions
+        state = (answer.fingerprint, *map(versions.get, VERSIONS))
+        if state not in self._states:
+            files = self._reader.content(answer.fingerprint) if answer.fingerprint else {}
+            known = {name: versions[name] for name in versions if name in VERSIONS}
+            self._states[state] = {**files.get("sources", {}), **files.get("data", {}), **known}
+        return self._states[state]
 
 
 def _one_of_each_arm(plan: Plan) -> dict[str, str]:
@@ -65,20 +69,27 @@ def _loss(reader: Reader, trial_id: str) -> str:
     return str(config["loss"]["name"]) if is_own else ""
 
 
-def rebuild(outputs: Outputs, names: Iterable[str]) -> dict[str, tables.Tables]:
-    """Write the tables of these plans, and reproduction.csv; returns the tables by name."""
-    built = {}
+def rebuild(outputs: Outputs, names: Iterable[str]) -> Iterator[tuple[str, tables.Tables]]:
+    """Write the tables of these plans one by one, giving each on, and then reproduction.csv.
+
+    Whoever lets go of a plan's tables before asking for the next needs room for those of one.
+    """
     with Reader(outputs) as reader:
-        for name in names:
-            plan = reader.plan(name)
-            built[name] = tables.build(plan, runs_of(plan, reader))
-            tables.write(built[name], outputs.recipe(name))
-        every = [reader.plan(name) for name in reader.plan_names()]
+        for name in dict.fromkeys(names):
+            built = _build(reader, name)
+            tables.write(built, outputs.recipe(name))
+            yield name, built
+            del built
+        every = reader.planned()
     own = [(plan.name, plan.read_recipe()) for plan in every if not plan.is_variant]
     own.sort(key=lambda found: recipe_order(*found))
     found = [_claims_of(outputs, name) for name, _ in own]
     tables.write_csv(tables.reproduction([c for c in found if c is not None]), outputs.reproduction)
-    return built
+
+
+def _build(reader: Reader, name: str) -> tables.Tables:
+    plan = reader.plan(name)
+    return tables.build(plan, runs_of(plan, reader))
 
 
 def _claims_of(outputs: Outputs, name: str) -> pd.DataFrame | None:
@@ -94,11 +105,15 @@ def _claims_of(outputs: Outputs, name: str) -> pd.DataFrame | None:
 def load(outputs: Outputs) -> pd.DataFrame:
     """The trials of every plan in the store, one row a trial and plan."""
     with Reader(outputs) as reader:
-        plans = [reader.plan(name) for name in reader.plan_names()]
-        frames = [tables.trials_table(plan, runs_of(plan, reader)) for plan in plans]
+        frames = [_trials_of(reader, name) for name in reader.plan_names()]
     table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
     for name in [name for name in table if table[name].dtype == object]:
         # an axis may be a number in one plan and a text in another
         values = table[name].tolist()
-        table[name] = tables.plain([None if v is pd.NA or v != v else v for v in values])
+        table[name] = plain([None if v is pd.NA or v != v else v for v in values])
     return table
+
+
+def _trials_of(reader: Reader, name: str) -> pd.DataFrame:
+    plan = reader.plan(name)
+    return tables.trials_table(plan, runs_of(plan, reader))

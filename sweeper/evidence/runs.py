@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+# Instead of a status: looks ended before this arm needed the seed.
+NOT_ASKED = "not needed"
+
 
 @dataclass(frozen=True)
 class Run:

@@ -20,9 +20,13 @@ class Paired:
     """What (comparisons, seeds) differences say; every field is (comparisons,), NaN if untold.
 
     `low, high` bound the mean at 95 %; `low90, high90` at 90 %, for the two one-sided tests.
+    `effective_n` is the number of independent differences that would say as much: n, unless their
+    trials share training data. `std` has `df` degrees of freedom.
     """
 
     n: npt.NDArray[np.int64]
+    effective_n: Array
+    df: Array
     mean: Array
     std: Array
     low: Array
@@ -32,27 +36,52 @@ class Paired:
     p: Array
 
 
-def paired(differences: Array) -> Paired:
+@dataclass(frozen=True)
+class Spread:
+    """A deviation of differences that was estimated elsewhere, (comparisons,), NaN for their own.
+
+    It has `df` degrees of freedom.
+    """
+
+    std: Array
+    df: Array
+
+
+def paired(
+    differences: Array,
+    level: Array | float = LEVEL,
+    level90: Array | float = 2 * LEVEL,
+    *,
+    shared: Array | float = 0.0,
+    given: Spread | None = None,
+) -> Paired:
     """Mean, t intervals and two-sided p of each row of (comparisons, seeds); NaN is left out.
 
     One difference has a mean and nothing else. Where all of two or more are equal to the last bit
-    the interval has width zero and p is 0, or 1 if they are all zero: the limits of the t test.
-    Student's t for paired differences (Student 1908), as in `scipy.stats.ttest_rel`.
+    the interval has width zero, and p is that of the exact sign-flip test.
+    Student's t for paired differences (Student 1908), as in `scipy.stats.ttest_rel`. The variance
+    of the mean is (1/n + `shared`) times that of a difference: `shared` is the test sets' size over
+    the training sets', 1 / (k - 1) for k folds (Nadeau and Bengio 2003).
     """
     n = np.isfinite(differences).sum(axis=1)
     mean, std = _mean_and_std(differences, n)
+    effective_n, df = n / (1 + n * shared), n - 1.0
+    if given is not None:
+        is_own = np.isnan(given.std)
+        std, df = np.where(is_own, std, given.std), np.where(is_own, df, given.df)
     with np.errstate(divide="ignore", invalid="ignore"):
-        error = std / np.sqrt(n)
-        p = 2 * special.stdtr(n - 1.0, -np.abs(mean / error))
-    half, half90 = (special.stdtrit(n - 1.0, q) * error for q in (0.975, 0.95))
+        error = std / np.sqrt(effective_n)
+        p = 2 * special.stdtr(df, -np.abs(mean / error))
+    with np.errstate(invalid="ignore"):
+        half, half90 = (special.stdtrit(df, 1 - each / 2) * error for each in (level, level90))
     # Equal differences are no sign of a perfect measurement: a metric of few values (an accuracy,
     # a rung) gives them by chance. Their p is that of the exact sign-flip test, 2 / 2**n.
-    p = np.where(std == 0, np.where(mean == 0, 1.0, 2.0 / 2.0**n), p)
+    p = np.where(std == 0, np.where(mean == 0, 1.0, np.minimum(1.0, 2.0 / 2.0**effective_n)), p)
     by_chance = (std == 0) & (n < 3)
     half, half90 = (np.where(by_chance, np.nan, v) for v in (half, half90))
-    return Paired(
-        n, mean, std, mean - half, mean + half, mean - half90, mean + half90, p
-    )  # fmt: skip
+    with np.errstate(invalid="ignore", over="ignore"):
+        low, high, low90, high90 = mean - half, mean + half, mean - half90, mean + half90
+    return Paired(n, effective_n, df, mean, std, low, high, low90, high90, p)
 
 
 def _mean_and_std(values: Array, n: npt.NDArray[np.int64]) -> tuple[Array, Array]:
@@ -103,18 +132,18 @@ def median(values: Array) -> Array:
     return middle
 
 
-def share_bounds(happened: int, n: int) -> tuple[float, float]:
+def share_bounds(happened: int, n: int, level: float = LEVEL) -> tuple[float, float]:
     """The one-sided 95 % bounds of a share, lower and upper (Clopper and Pearson 1934)."""
     if n == 0:
         return 0.0, 1.0
-    lower = special.betaincinv(happened, n - happened + 1, LEVEL) if happened else 0.0
-    upper = special.betaincinv(happened + 1, n - happened, 1 - LEVEL) if happened < n else 1.0
+    lower = special.betaincinv(happened, n - happened + 1, level) if happened else 0.0
+    upper = special.betaincinv(happened + 1, n - happened, 1 - level) if happened < n else 1.0
     return float(lower), float(upper)
 
 
-def share_verdict(happened: int, n: int) -> str:
+def share_verdict(happened: int, n: int, level: float = LEVEL) -> str:
     """`reproduced` if the share is surely above one half, `contradicted` if surely below."""
-    lower, upper = share_bounds(happened, n)
+    lower, upper = share_bounds(happened, n, level)
     if lower > 0.5:
         return "reproduced"
     return "contradicted" if upper < 0.5 else "undecided"

@@ -1,33 +1,38 @@
-"""The four tables of a recipe, and the one of all claims."""
+"""The tables of a recipe, and the one of all claims."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from sweeper.evidence import mixture
 from sweeper.evidence.arms import arms_table
 from sweeper.evidence.claims import claims_table, frame
+from sweeper.evidence.columns import floats, free, metric_names, objects, plain, whole
 from sweeper.evidence.csvfile import write_csv as write_csv
+from sweeper.evidence.curves import curves_table, write_curves
 from sweeper.evidence.diagnosis import diagnose
+from sweeper.evidence.effects import effects_table
 from sweeper.evidence.findings import Evidence
+from sweeper.evidence.looking import looks_table
+from sweeper.evidence.pairs import comparisons_table
 from sweeper.evidence.runs import Run
+from sweeper.evidence.searches import SEARCH_TABLES, search_tables
+from sweeper.evidence.steps import path_table
 from sweeper.metric import last
 from sweeper.plan import Plan, PlannedArm
 
-FIRST_METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 BEFORE_METRICS = (
     "recipe", "arm", "seed", "phase", "trial_id", "status", "attempt", "device", "duration_s",
     "epochs", "steps",
 )  # fmt: skip
 AFTER_METRICS = ("diagnosis", "error")
-BEFORE_CURVES = ("recipe", "arm", "seed", "trial_id", "step")
-MOST_POINTS = 1000
+FURTHER = ("effects", "path", "looks", *SEARCH_TABLES)
 NUMBERS = frozenset({"measured", "ci_low", "ci_high", "n"})
 
 
@@ -37,9 +42,19 @@ class Tables:
 
     trials: pd.DataFrame
     arms: pd.DataFrame
+    comparisons: pd.DataFrame
     claims: pd.DataFrame
-    curves: pd.DataFrame
+    plan: Plan
+    runs: Sequence[Run]  # in the order of the rows
     notices: tuple[str, ...] = ()  # what the reader of these tables must know besides
+    warnings: tuple[str, ...] = ()  # of its searches
+    # Those of FURTHER that this recipe asks for.
+    further: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """As curves.csv, by far the largest: made when it is asked for."""
+        return curves_table(self.plan, self.runs)
 
 
 def build(plan: Plan, runs: Sequence[Run]) -> Tables:
@@ -49,10 +64,27 @@ def build(plan: Plan, runs: Sequence[Run]) -> Tables:
     return Tables(
         trials_table(plan, runs),
         arms_table(plan.name, evidence.grid, evidence.families),
+        comparisons_table(plan.name, evidence.recipe, evidence.grid, evidence.families),
         _with_mixture(claims_table(evidence), runs),
-        curves_table(plan, runs),
+        plan,
+        runs,
         mixture.notices(runs),
+        tuple(chain.from_iterable(evidence.warnings.values())),
+        _further(evidence),
     )
+
+
+def _further(evidence: Evidence) -> dict[str, pd.DataFrame]:
+    """What only recipes with a factorial, a path, looks or searches have, by name."""
+    plan, grid, families = evidence.plan, evidence.grid, evidence.families
+    tables = search_tables(plan, evidence.warnings)
+    if evidence.recipe.factorial:
+        tables["effects"] = effects_table(plan.name, evidence.effects, evidence.effect_families)
+    if plan.path:
+        tables["path"] = path_table(plan.name, plan.path, grid, families)
+    if plan.looks:
+        tables["looks"] = looks_table(plan)
+    return tables
 
 
 def _with_mixture(claims: pd.DataFrame, runs: Sequence[Run]) -> pd.DataFrame:
@@ -61,8 +93,14 @@ def _with_mixture(claims: pd.DataFrame, runs: Sequence[Run]) -> pd.DataFrame:
 
 def write(tables: Tables, folder: Path) -> None:
     """Write each table to `<name>.csv` in the folder, which is made if it is not there."""
-    for name in ("trials", "arms", "claims", "curves"):
+    for name in ("trials", "arms", "comparisons", "claims"):
         write_csv(getattr(tables, name), folder / f"{name}.csv")
+    for name in FURTHER:
+        if name in tables.further:
+            write_csv(tables.further[name], folder / f"{name}.csv")
+        else:  # of what this recipe asked before it was changed
+            (folder / f"{name}.csv").unlink(missing_ok=True)
+    write_curves(tables.plan, tables.runs, folder / "curves.csv")
 
 
 def reproduction(claim_frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
@@ -96,22 +134,22 @@ def _ordered(plan: Plan, runs: Sequence[Run]) -> list[Run]:
 
 def trials_table(plan: Plan, runs: Sequence[Run]) -> pd.DataFrame:
     """A row per run, in their order, with one column per axis in which arms differ."""
-    table: dict[str, Any] = {"recipe": _objects([plan.name] * len(runs))}
+    table: dict[str, Any] = {"recipe": objects([plan.name] * len(runs))}
     for name in ("arm", "seed", "phase", "trial_id", "status", "attempt", "device", "duration_s"):
         table[name] = [getattr(run, name) for run in runs]
     table["attempt"] = pd.array(table["attempt"], dtype="Int64")
-    table["duration_s"] = pd.array(_floats(table["duration_s"]))
-    table["epochs"] = _whole([_epochs(run) for run in runs])
-    table["steps"] = _whole([run.metrics.get("steps") for run in runs])
-    for name in _metric_names(runs, besides=("epochs", "steps")):
+    table["duration_s"] = pd.array(floats(table["duration_s"]))
+    table["epochs"] = whole([_epochs(run) for run in runs])
+    table["steps"] = whole([run.metrics.get("steps") for run in runs])
+    for name in metric_names(runs, besides=("epochs", "steps")):
         values = [last(name, run.metrics, run.curve) for run in runs]
-        table[_free(name, "metric", BEFORE_METRICS + AFTER_METRICS)] = _floats(values)
-    table["diagnosis"] = _objects([diagnose(run) for run in runs])
-    table["error"] = _objects([run.error for run in runs])
+        table[free(name, "metric", BEFORE_METRICS + AFTER_METRICS)] = floats(values)
+    table["diagnosis"] = objects([diagnose(run) for run in runs])
+    table["error"] = objects([run.error for run in runs])
     table |= _axes(plan, runs, tuple(table))
     taken = tuple(table)
     for name, column in mixture.columns(runs).items():
-        table[_free(name, "ran with", taken)] = _objects(column)
+        table[free(name, "ran with", taken)] = objects(column)
     return pd.DataFrame(table)
 
 
@@ -128,7 +166,7 @@ def _axes(plan: Plan, runs: Sequence[Run], taken: tuple[str, ...]) -> dict[str, 
     names = dict.fromkeys(chain.from_iterable(named))
     cells = {arm: _axis_cells(planned.axes) for arm, planned in arms.items()}
     rows = [cells[run.arm] | _axis_cells(run.axes) if run.axes else cells[run.arm] for run in runs]
-    return {_free(axis, "axis", taken): plain([row.get(axis) for row in rows]) for axis in names}
+    return {free(axis, "axis", taken): plain([row.get(axis) for row in rows]) for axis in names}
 
 
 def _axis_cells(axes: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,84 +178,3 @@ def _axis_cell(value: Any) -> Any:
     if isinstance(value, str) or (isinstance(value, int | float) and not isinstance(value, bool)):
         return value
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
-
-
-def curves_table(plan: Plan, runs: Sequence[Run]) -> pd.DataFrame:
-    """A row per run and reported step, at most 1,000 a run: the first, the last, evenly between."""
-    names = _metric_names(runs, besides=("step",), of_curves=True)
-    kept = [_kept(len(run.curve.get("step", ()))) for run in runs]
-    counts = [len(places) for places in kept]
-    table: dict[str, Any] = {"recipe": _objects([plan.name] * sum(counts))}
-    for column in ("arm", "seed", "trial_id"):
-        table[column] = np.repeat(_objects([getattr(run, column) for run in runs]), counts)
-    table["seed"] = table["seed"].astype(np.int64)
-    for name in ("step", *names):
-        columns = (_thinned(run, name, places) for run, places in zip(runs, kept, strict=True))
-        values = list(chain.from_iterable(columns))
-        column = _free(name, "metric", BEFORE_CURVES) if name != "step" else name
-        table[column] = _whole(values) if name == "step" else _floats(values)
-    return pd.DataFrame(table)
-
-
-def _kept(points: int) -> Sequence[int]:
-    if points <= MOST_POINTS:
-        return range(points)
-    return [round(place) for place in np.linspace(0, points - 1, MOST_POINTS).tolist()]
-
-
-def _thinned(run: Run, name: str, places: Sequence[int]) -> Sequence[float | None]:
-    curve = run.curve.get(name)
-    if curve is None:
-        return [None] * len(places)
-    return curve if len(curve) == len(places) else [curve[place] for place in places]
-
-
-def _metric_names(
-    runs: Sequence[Run], besides: tuple[str, ...], *, of_curves: bool = False
-) -> list[str]:
-    """The four usual ones first, then whatever else was reported, sorted."""
-    found: set[str] = set()
-    for run in runs:
-        found.update(run.curve)
-        if not of_curves:
-            found.update(run.metrics)
-    others = found - {*FIRST_METRICS, *besides, "step"}
-    return [*FIRST_METRICS, *sorted(others)]
-
-
-def _free(name: str, kind: str, taken: tuple[str, ...]) -> str:
-    """The name as a column; a user's metric `status` must not hide ours."""
-    return f"{name} ({kind})" if name in taken else name
-
-
-def plain(values: Sequence[Any]) -> Any:
-    """A column of one type, which Parquet takes too: switches, numbers, or else texts."""
-    kinds = {type(value) for value in values if value is not None}
-    if kinds == {bool}:
-        return pd.array(list(values), dtype="boolean")
-    if kinds and kinds <= {int, float}:
-        return _whole(values) if kinds == {int} else _floats(values)
-    return _objects([None if value is None else _as_text(value) for value in values])
-
-
-def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else repr(value)
-
-
-def _objects(values: Sequence[Any]) -> "np.typing.NDArray[np.object_]":
-    column = np.empty(len(values), dtype=object)
-    column[:] = values
-    return column
-
-
-def _floats(values: Sequence[float | None]) -> "np.typing.NDArray[np.float64]":
-    return np.array(values, dtype=float)  # None becomes NaN
-
-
-def _whole(values: Sequence[float | None]) -> Any:
-    """Whole numbers where all are, with gaps; floats otherwise."""
-    numbers = _floats(values)
-    if not np.all(np.isnan(numbers) | (np.abs(numbers) < 2**53) & (numbers == np.floor(numbers))):
-        return numbers
-    missing = np.isnan(numbers)
-    return pd.arrays.IntegerArray(np.where(missing, 0, numbers).astype(np.int64), missing)

@@ -2,7 +2,9 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+
+from sweeper.evidence.runs import NOT_ASKED
 
 
 def short(value: float) -> str:
@@ -28,6 +30,7 @@ def dropped(reasons: Iterable[str], of: int) -> str:
     every run, it stands alone.
     """
     counts = Counter(reasons)
+    of -= counts.pop(NOT_ASKED, 0)
     if not counts:
         return ""
     general = next((r for r in counts if r.startswith(("no ", "goal ", "axis "))), None)
@@ -41,3 +44,16 @@ def dropped(reasons: Iterable[str], of: int) -> str:
 def joined(*parts: str) -> str:
     """The parts that say something, as one sentence."""
     return "; ".join(part for part in parts if part)
+
+
+def contrast_in_words(contrast: Mapping[str, float]) -> str:
+    """`both: 1, norm: -1, …`: what stands for an arm where several are compared."""
+    return ", ".join(f"{arm}: {weight:g}" for arm, weight in contrast.items())
+
+
+def aliased(others: Sequence[str]) -> str:
+    """Why no number of seeds decides an interaction of a fraction."""
+    return (
+        f"resolution 4 measures it together with {', '.join(others)}: only the full design "
+        "tells them apart"
+    )

@@ -129,7 +129,7 @@ def _call_task(job: Job, device: str, report: Report) -> dict[str, float]:
         from sweeper.training.data import cache_at
 
         cache_at(Path(job.cache))
-    with _one_thread():
+    with one_thread():
         returned = task(
             Config(job.config), seed=job.seed, device=device, report=report_checked, workdir=work
         )
@@ -137,7 +137,7 @@ def _call_task(job: Job, device: str, report: Report) -> dict[str, float]:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """One thread a trial in every executor: equal bits, whatever runs beside it."""
     torch = sys.modules.get("torch")  # imported by the task, if it is used at all
     if torch is None:

@@ -28,6 +28,7 @@ class Evaluation:
             "train": _ordered(data.train_x, data.train_y, train["evaluation_order"]),
             "val": _ordered(data.val_x, data.val_y, train["evaluation_order"]),
         }
+        self._answers: list[Tensor] = []  # of the last pass over the validation part
 
     def read(self, model: nn.Module) -> dict[str, float]:
         """train_loss, val_loss, with classes train_accuracy and val_accuracy, and dead_units."""
@@ -44,10 +45,17 @@ class Evaluation:
         dead = firing.dead_share
         return result if dead is None else {**result, "dead_units": dead}
 
+    def answered(self) -> tuple[Tensor, Tensor, Tensor] | None:
+        """x, y and the outputs of the last reading's validation part; None before a reading."""
+        if not self._answers:
+            return None
+        x, y = self._parts["val"]
+        return x, y, torch.cat(self._answers)
+
     def _pass(self, model: nn.Module, mode: str, part: str) -> tuple[float, float]:
         """Mean loss and accuracy (0 without classes) over one part, in the given mode."""
         x, y = self._parts[part]
-        losses, sizes, right = [], [], []
+        losses, sizes, right, answers = [], [], [], list[Tensor]()
         # Each pass by itself: one in training mode would move what the next one reads.
         with torch.no_grad(), _untouched(model, self._seed):
             model.train(mode == "train")
@@ -57,6 +65,9 @@ class Evaluation:
                 sizes.append(len(some_y))
                 if self._is_classification:
                     right.append((outputs.argmax(dim=1) == some_y).sum())
+                    answers.append(outputs)
+        if part == "val":
+            self._answers = answers
         accuracy = torch.stack(right).sum().item() / len(y) if right else 0.0
         means = torch.stack(losses).double().cpu()
         if part == "val" and self._is_divided:  # the seeded fault: a mean divided once more

@@ -19,6 +19,7 @@ from sweeper.training import (
     losses,
     optimizers,
     prepare,
+    samples,
     schedules,
     streams,
 )
@@ -49,7 +50,10 @@ def train(
     data = prepare.load(config["data"], seed).to(device)
     devices = [device] if device.startswith("cuda") else []
     with torch.random.fork_rng(devices), checkpoint.kept(workdir, config, seed, device) as kept:
-        return _begun(config, data, seed, device, kept).until_the_end(report, kept)
+        run = _begun(config, data, seed, device, kept)
+        metrics = run.until_the_end(report, kept)
+        samples.write(workdir, run.sampled(seed))
+        return metrics
 
 
 def _begun(
@@ -116,7 +120,8 @@ class _Run:
     ) -> None:
         self._axes: dict[str, Any] = dict(config["train"])
         self._model, self._data = model, data
-        self._loss = losses.build(config["loss"]["name"], is_classification=bool(data.classes))
+        self._loss_name = str(config["loss"]["name"])
+        self._loss = losses.build(self._loss_name, is_classification=bool(data.classes))
         self._evaluation = Evaluation(data, self._loss, self._axes, seed)
         self._order = streams.torch_generator(seed, "order")
         self._batches = _batch_bounds(len(data.train_x), self._axes["batch_size"], model)
@@ -148,6 +153,14 @@ class _Run:
                 self._evaluate(running)
                 self._tell(report, kept)
         return self._ending()
+
+    def sampled(self, seed: int) -> samples.Arrays | None:
+        """A few images as they were fed and answered; of a run that diverged none."""
+        if self._at.diverged_step is not None:
+            return None
+        if self._evaluation.answered() is None:  # it was stopped after its very last reading
+            self._evaluation.read(self._model)
+        return samples.pick(self._data, seed, self._evaluation.answered(), self._loss_name)
 
     def _tell(self, report: Report, kept: Checkpoint) -> None:
         """Report where training stands; whoever stops it here has all of the epoch kept."""

@@ -61,7 +61,7 @@ REQUESTS = {
     "target-that-is-a-mapping": ((*PLAN, "task._target_={a: 1}"), "task._target_: not given. Write task._target_=module.function."),
     "target-of-a-group-without": ((*PLAN, "optim._target_=own.optimiser"), "optim._target_: unknown. The keys are: lr, weight_decay, momentum."),
     "package": ((*PLAN, "optim@model=adam"), "only axis=value and +axis=value are known"),
-    "comma-list": ((*RUN, "optim.lr=0.1,0.2"), "override 'optim.lr=0.1,0.2' gives several values where one belongs: to compare them write a recipe with `grid: {optim.lr: [0.1,0.2]}`"),
+    "comma-list": ((*RUN, "optim.lr=0.1,0.2"), "override 'optim.lr=0.1,0.2' gives several values where one belongs: to compare them add -m (without a recipe also --as NAME); for one value that is a list write 'optim.lr=[…]'."),
     "range-sweep": ((*PLAN, "optim.lr=range(1,5)"), "gives several values where one belongs"),
     # values
     "wrong-type": ((*RUN, "optim.lr=fast"), "arm 'baseline': optim.lr: 'fast' is not a number above zero"),
@@ -123,7 +123,7 @@ REQUESTS = {
     "outputs-is-a-file": ((*RUN, "--outputs", "instant.py"), "cannot write to instant.py (File exists): choose another with --outputs DIR"),
     "outputs-below-a-file": ((*RUN, "--outputs", "instant.py/deep"), "cannot write to instant.py/deep (Not a directory)"),
     "unknown-command": (("runn", "tiny"), "No such command 'runn'. Did you mean 'run'?"),
-    "unknown-option": (("run", "tiny", "--retries"), "No such option: --retries (Possible options: --recipes, --rerun, --retry)"),
+    "unknown-option": (("run", "tiny", "--retries"), "No such option: --retries (Possible options: --metric, --recipes, --retry)"),
     "list-takes-no-word": (("list", "tiny"), "unexpected extra argument"),
     "option-without-value": (("plan", "tiny", "--outputs"), "Option '--outputs' requires an argument"),
     "name-that-leaves-the-folder": ((*RUN, "--as", "../elsewhere"), "--as '../elsewhere' cannot name a folder of results: choose another, as in --as wider_net"),

@@ -16,6 +16,9 @@ COLUMNS = {
     "train_loss,train_accuracy,val_loss,val_accuracy,diagnosis,error,optim.lr",
     "arms.csv": "recipe,arm,metric,n,n_diverged,n_failed,mean,std,median,ci_low,ci_high,baseline,"
     "delta,delta_ci_low,delta_ci_high,p_value,p_holm,verdict",
+    "comparisons.csv": "recipe,arm,reference,metric,test,n,delta,delta_ci_low,delta_ci_high,"
+    "p_value,p_sign_flip,p_holm,effect_size,effect_size_ci_low,effect_size_ci_high,correlation,"
+    "pairing_gain,iqm_delta,iqm_delta_ci_low,iqm_delta_ci_high,further_seeds,verdict",
     "claims.csv": "claim,recipe,source,statement,arm,reference,metric,documented,measured,ci_low,"
     "ci_high,n,verdict,reason",
     "curves.csv": "recipe,arm,seed,trial_id,step,train_loss,train_accuracy,val_loss,val_accuracy",
@@ -75,7 +78,7 @@ def test_the_claims_stand_on_the_screen_too(swept: Any) -> None:
     said = swept.answer.out
     assert "tiny: 3 arms, 9 trials, 0 done already" in said
     assert "tiny — 9 done" in said
-    assert "outputs/tiny: trials.csv arms.csv claims.csv curves.csv" in said
+    assert "outputs/tiny: trials.csv arms.csv comparisons.csv claims.csv curves.csv" in said
     (line,) = [line for line in said.splitlines() if line.startswith(" X1 ")]
     assert "a larger step is worse" in line and "reproduced" in line
 
@@ -363,6 +366,7 @@ except SystemExit as ended:
         pytest.param(["list", "--axes"], {"torch", "hydra", "optuna", "ray"}, id="list-axes"),
         pytest.param(["plan", "tiny", "--recipes", "recipes"], {"torch", "ray"}, id="plan"),
         pytest.param(["compare", "tiny"], {"torch", "hydra", "optuna", "ray"}, id="compare"),
+        pytest.param(["report", "tiny"], {"torch", "hydra", "optuna", "ray"}, id="report"),
         pytest.param(["status"], {"torch", "hydra", "optuna", "ray"}, id="status"),
     ],
 )
@@ -377,6 +381,6 @@ def test_a_command_imports_nothing_heavy(swept: Any, words: list[str], heavy: se
 
 
 def test_every_command_has_help(swept: Any) -> None:
-    for command in ("list", "plan", "run", "compare", "show", "status"):
+    for command in ("list", "plan", "run", "compare", "report", "show", "status"):
         assert swept.cli(command, "--help").code == 0
     assert "list" in swept.cli().out

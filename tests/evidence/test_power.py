@@ -1,4 +1,4 @@
-"""What a number of seeds cannot decide, and how many more would."""
+"""How many seeds a verdict needs, and how many more would decide."""
 
 import math
 
@@ -6,26 +6,15 @@ import numpy as np
 import pytest
 
 from sweeper.evidence.power import (
-    cannot_decide,
     further_seeds,
     further_seeds_for_share,
+    further_seeds_of_each,
     in_words,
     seeds_needed_by_events,
     seeds_needed_by_ranks,
     smallest_rank_p,
 )
 from sweeper.evidence.statistics import no_effect, paired
-from sweeper.recipe_file import read_recipe
-
-
-def recipe_of(claims: list[dict], **more):
-    return read_recipe(
-        {
-            "question": "?", "seeds": 5, "metrics": {"train_loss": {"smallest_effect": 0.1}},
-            "claims": [{"statement": "s", **claim} for claim in claims], **more,
-        },
-        where="here",
-    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -64,38 +53,19 @@ def test_out_of_reach_is_said() -> None:
     assert in_words(1) == "about 1 further seed would decide"
 
 
-def test_what_too_few_seeds_cannot_decide() -> None:
-    recipe = recipe_of(
-        [
-            {"id": "A1", "kind": "reaches", "arm": "a", "level": 0.1},
-            {"id": "A2", "kind": "better", "arm": "a"},
-            {"id": "A3", "kind": "worse", "arm": "b"},
-            {"id": "A4", "kind": "no_effect", "arm": "b"},
-            {"id": "A5", "kind": "exact", "arm": "b"},
-        ]
-    )
-    assert cannot_decide(recipe, n_arms=3, n_seeds=4) == [
-        "A1: even a unanimous share has its bound below one half; it needs 5 seeds, not 4.",
-        "A2, A3: if a run diverges, the rank test over 2 comparisons needs 5 seeds, not 4.",
-    ]
-    assert cannot_decide(recipe, n_arms=3, n_seeds=1)[1:] == [
-        "A2: a single difference has no interval; it needs 2 seeds, not 1.",
-        "A3: a single difference has no interval; it needs 2 seeds, not 1.",
-        "A4: a single difference has no interval; it needs 2 seeds, not 1.",
-    ]
-    assert cannot_decide(recipe, n_arms=3, n_seeds=5) == []
+def test_folds_that_share_training_data_need_more_seeds() -> None:
+    independent, folds = (further_seeds(0.3, 0.2, 3, 0.1, 1, shared) for shared in (0.0, 1 / 9))
+    assert (independent, folds) == (5, 12)
+    assert further_seeds(0.15, 0.2, 5, 0.1, 1, 1 / 4) == math.inf  # 4 folds never tell so much
 
 
-def test_comparisons_that_only_claims_make_widen_the_family() -> None:
-    sets = {"set": {"optim.lr": 1}}
-    sequence = [{"name": name, **sets} for name in "abcdef"]
-    usual = [{"id": "A1", "kind": "better", "arm": "b", "reference": "a"}]
-    beyond = [
-        *usual,
-        {"id": "A2", "kind": "better", "arm": "f", "reference": "baseline"},
-        {"id": "A3", "kind": "better", "contrast": {"a": 1, "b": -1}},
+def test_a_whole_family_is_asked_at_once() -> None:
+    rng = np.random.default_rng(11)
+    mean, std, n = rng.normal(0, 0.1, 50), rng.uniform(0, 0.3, 50), rng.integers(1, 12, 50)
+    shared = np.where(rng.random(50) < 0.5, 0.0, 0.02)
+    one_by_one = [
+        further_seeds(*row[:3], 0.1, 6, row[3])
+        for row in zip(*(v.tolist() for v in (mean, std, n, shared)), strict=True)
     ]
-    assert cannot_decide(recipe_of(usual, sequence=sequence), 7, 5) == []
-    assert cannot_decide(recipe_of(beyond, sequence=sequence), 7, 5) == [
-        "A1, A2, A3: if a run diverges, the rank test over 7 comparisons needs 6 seeds, not 5."
-    ]
+    assert further_seeds_of_each(mean, std, n, shared, 0.1, 6).tolist() == one_by_one
+    assert 5 < np.isinf(one_by_one).sum() < 45

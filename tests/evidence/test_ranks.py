@@ -61,3 +61,11 @@ def test_edges(x: list[float], y: list[float], p: float, direction: float) -> No
     result = rank_test(np.array(x), np.array(y))
     assert result.p == pytest.approx(p, nan_ok=True)
     assert result.direction == direction
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_normal_limit_has_the_bits_of_scipy(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, y = (rng.normal(size=k).round(seed % 4) for k in rng.integers(31, 120, size=2))
+    x[x > 1.5] = inf
+    assert rank_test(x, y).p == mannwhitneyu(x, y, method="asymptotic").pvalue

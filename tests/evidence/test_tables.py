@@ -97,7 +97,13 @@ def test_writing_twice_gives_the_same_bytes(study, tmp_path) -> None:
         first = {p.name: p.read_bytes() for p in (tmp_path / "study").iterdir()}
     write(build(*study), tmp_path / "again")
     assert first == {p.name: p.read_bytes() for p in (tmp_path / "again").iterdir()}
-    assert sorted(first) == ["arms.csv", "claims.csv", "curves.csv", "trials.csv"]
+    assert sorted(first) == [
+        "arms.csv",
+        "claims.csv",
+        "comparisons.csv",
+        "curves.csv",
+        "trials.csv",
+    ]
     line = first["trials.csv"].decode().splitlines()[1]
     assert line == (
         "study,baseline,0,report,baseline-0,done,1,cuda:0,0.25,2,40,"

@@ -24,7 +24,7 @@ from sweeper.executors.job import Ended, Job, Judge
 from sweeper.narrator import SilentWatcher
 from sweeper.store import Store
 from sweeper.sweep import How, Sweep
-from sweeper.trial import FINAL, RESULTS, Ending
+from sweeper.trial import ANSWERS, FINAL, RESULTS, Ending
 
 SLOTS = 3
 RANK = {"waiting": 0, "running": 1} | dict.fromkeys(FINAL - RESULTS, 2) | dict.fromkeys(RESULTS, 3)
@@ -136,7 +136,7 @@ class AnyOrder(RuleBasedStateMachine):
             self.orchestrator_dies()
 
     @precondition(lambda self: self.puppet.running)
-    @rule(which=st.integers(0, SLOTS - 1), status=st.sampled_from(sorted(FINAL - {"lost"})))
+    @rule(which=st.integers(0, SLOTS - 1), status=st.sampled_from(sorted(ANSWERS - {"lost"})))
     def a_job_ends(self, which: int, status: str) -> None:
         job = self.puppet.running.pop(which % len(self.puppet.running))
         self.end(job, status)

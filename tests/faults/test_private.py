@@ -141,7 +141,7 @@ def beset(swept: Any) -> Any:
     return swept
 
 
-@pytest.mark.parametrize("command", ["list", "plan", "compare", "status", "show"])
+@pytest.mark.parametrize("command", ["list", "plan", "compare", "report", "status", "show"])
 def test_what_only_reads_imports_nothing_from_the_current_folder(beset: Any, command: str) -> None:
     (trial, *_) = [t for (t,) in beset.sql("SELECT trial_id FROM trials")]
     own = ("--recipes", "recipes")

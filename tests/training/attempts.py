@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeper.errors import Preempted
-from sweeper.training import checkpoint, loop
+from sweeper.training import checkpoint, loop, samples
 
 Curve = list[tuple[int, dict[str, float]]]
 Runner = Callable[..., Any]
@@ -40,4 +40,5 @@ def same(a: Any, b: Any) -> bool:
 
 
 def files(workdir: Path) -> set[str]:
-    return {path.name for path in workdir.iterdir()}
+    """What lies there besides the few images that a run which came to its end leaves."""
+    return {path.name for path in workdir.iterdir()} - {samples.NAME}
