@@ -10,11 +10,11 @@ from sweeper.compose import Composer
 from sweeper.executors.make import slots_of
 from sweeper.fingerprint import DataSets
 from sweeper.folders import Outputs
+from sweeper.ongoing import followers_of
 from sweeper.plan import Cell, Span
 from sweeper.planning import Request, with_seeds
 from sweeper.recipe import Looks
 from sweeper.records import Reader
-from sweeper.sweep import followers_of
 from sweeper.trial import FINAL
 
 

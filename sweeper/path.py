@@ -57,8 +57,6 @@ class NextRound:
         grid = Grid.of(plan, runs_of(plan, self._reader))
         is_log = recipe.metrics[metric].scale == "log"
         found = comparable(measure(metric, recipe, grid), log=is_log).values
-        # Looks may have added seeds to some arms of a round alone.
-        found = found[:, [seed in recipe.first_seeds for seed in grid.seeds]]
         sign = 1 if recipe.goal(metric) == "down" else -1
         ranked = []
         for order, step in enumerate(tried):

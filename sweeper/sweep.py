@@ -13,11 +13,9 @@ from sweeper.errors import RequestError
 from sweeper.executors.job import Ended, Executor, Job, Reported
 from sweeper.fingerprint import DataSets
 from sweeper.folders import Outputs
-from sweeper.looks import MoreSeeds
+from sweeper.ongoing import Ongoing, followers_of
 from sweeper.planning import Request
 from sweeper.proposals import forget_failures
-from sweeper.recipe import Looks
-from sweeper.records import Reader
 from sweeper.searching import SearchedArm
 from sweeper.sources import FixedCells, Source
 from sweeper.store import Store
@@ -53,35 +51,6 @@ class Watcher(Protocol):
         """Every cell of a recipe has its answer."""
 
 
-class Follower(Protocol):
-    """What may ask for more when every cell of a request is answered."""
-
-    def next(self, request: Request) -> Request | None:
-        """The request with further cells, made of what was measured; None where it is enough."""
-
-
-@dataclass
-class _Study:
-    """A request on its way: what still has to be asked, and which trials are open."""
-
-    request: Request
-    sources: list[Source]
-    followers: Sequence[Follower] = ()
-    is_concluded: bool = False  # nothing will be asked any more
-    is_finished: bool = False
-
-    @property
-    def searches(self) -> list[SearchedArm]:
-        """Those that have no winner yet."""
-        return [source for source in self.sources if isinstance(source, SearchedArm)]
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether some source has, or waits for, an answer."""
-        # A search that is done has yet to name its winner, whose trials come then.
-        return any(not s.is_done or isinstance(s, SearchedArm) for s in self.sources)
-
-
 @dataclass(frozen=True)
 class How:
     """How trials are run, whatever is asked."""
@@ -94,30 +63,16 @@ class How:
     data: DataSets | None = None  # whose digests go on record with each attempt
 
 
-def followers_of(request: Request, reader: Reader, composer: Composer) -> list[Follower]:
-    """What a recipe asks for beyond the cells that are known beforehand."""
-    assert request.recipe is not None
-    followers: list[Follower] = []
-    if isinstance(request.recipe.seeds, Looks):
-        followers.append(MoreSeeds(reader))
-    if request.plan.path:
-        from sweeper.path import NextRound  # which reads as the tables do, with pandas
-
-        followers.append(NextRound(reader, composer))
-    return followers
-
-
 class Sweep:
     """Runs what is missing of some requests, recipe after recipe, with no gap between them."""
 
     def __init__(self, store: Store, executor: Executor, how: How, watcher: Watcher) -> None:
         self._store, self._executor, self._how, self._watcher = store, executor, how, watcher
-        self._studies: list[_Study] = []
+        self._studies: list[Ongoing] = []
         self._running: dict[str, tuple[int, Trial]] = {}  # by id, with the attempt that counts
         self._overtaken: set[str] = set()  # answered by an attempt that had been given up
         self._tellers: dict[str, list[Source]] = defaultdict(list)
         self._given_up: set[str] = set()  # running trials that a pruner has told to end
-        self._notes: list[str] = []
         self._again: list[Trial] = []
         self._interrupts = 0
         self.was_preempted = False
@@ -183,9 +138,10 @@ class Sweep:
         return [s.mend for study in self._studies for s in study.searches if s.mend]
 
     def _say_notes(self) -> None:
-        for note in self._notes:
-            self._watcher.noted(note)
-        self._notes.clear()
+        for study in self._studies:
+            for note in study.notes:
+                self._watcher.noted(note)
+            study.notes.clear()
 
     def _plan(self, requests: Sequence[Request], composer: Composer) -> None:
         asked = {request.plan.name: self._asked(request) for request in requests}
@@ -207,9 +163,9 @@ class Sweep:
                 searched = [
                     SearchedArm(request, s, self._store, composer, slots) for s in request.searches
                 ]
-                self._notes += [note for search in searched for note in search.notes]
+                notes = [note for search in searched for note in search.notes]
                 followers = followers_of(request, self._store, composer)
-                self._studies.append(_Study(request, [*searched, fixed], followers))
+                self._studies.append(Ongoing(request, [*searched, fixed], followers, notes))
         for request in requests:
             proposed = {c.trial_id for s in self._searches_of(request) for c in s.cells}
             known = asked[request.plan.name] | proposed
@@ -390,38 +346,7 @@ class Sweep:
 
     def _conclude(self) -> bool:
         """Ask for what follows from what is answered; returns whether that was anything."""
-        return any(self._conclude_study(study) for study in self._studies)
-
-    def _conclude_study(self, study: _Study) -> bool:
-        """A search that is done has a winner, whose cells on the recipe's seeds are asked next.
-
-        When all are answered, whatever follows them is asked.
-        """
-        concluded = False
-        for search in [search for search in study.searches if search.is_done]:
-            study.sources.remove(search)
-            self._extend(study, search.conclude(study.request))
-            self._notes += search.notes
-            concluded = True
-        if concluded or study.is_waiting or study.is_concluded:
-            return concluded
-        for follower in study.followers:
-            if (request := follower.next(study.request)) is not None:
-                self._extend(study, request)
-                return True
-        study.is_concluded = True
-        return False
-
-    def _extend(self, study: _Study, request: Request) -> None:
-        """Go on with a request that has cells beside those it had."""
-        known = {(c.arm, c.seed) for c in study.request.plan.cells if c.phase == "report"}
-        study.request = request
-        self._store.add_trials(request.trials.values())
-        self._store.save_plan(request.plan)
-        cells = [
-            c for c in request.plan.cells if c.phase == "report" and (c.arm, c.seed) not in known
-        ]
-        study.sources.append(FixedCells(request, cells, self._store.statuses(), {}))
+        return any(study.conclude(self._store) for study in self._studies)
 
     def _announce_finished(self) -> None:
         for study in self._studies:
