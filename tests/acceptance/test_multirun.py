@@ -2,6 +2,7 @@
 
 # ruff: noqa: E501 - a case of a table is a line
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -191,6 +192,7 @@ def test_a_secret_stands_in_no_file(here: Callable[..., Any], project: Any) -> N
 
 def test_from_python_too(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project.folder)
+    monkeypatch.setattr(sys, "path", list(sys.path))
     tables = sweeper.run(
         (), [*TASK, "optim.lr=0.1,0.01,0.001", "seeds=2"],
         as_name="steps", multirun=Multirun("ladder", ["train_loss"]),

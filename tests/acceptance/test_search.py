@@ -239,7 +239,7 @@ def test_on_two_slots_a_killed_search_goes_on_with_what_was_recorded(
 ) -> None:
     project.write(
         "curves.py",
-        CURVES.replace("    for step", "    time.sleep(0.1)\n    for step").replace(
+        CURVES.replace("        report(", "        time.sleep(0.05)\n        report(").replace(
             "import math", "import math, time"
         ),
     )
