@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 OUTPUTS ?= outputs
 RECIPE ?= all
 OVERRIDES ?=
+# Test files at once: most of a test is waiting for processes to begin and to end.
+WORKERS ?= 3
 
 # BUDGET=smoke: two seeds, two epochs, few images, into a folder of its own: shows that everything
 # runs; it is a variant of every recipe, so no verdict of it enters reproduction.csv.
@@ -52,7 +54,7 @@ list: setup  ## list the recipes
 	$(BIN)/sweeper list
 
 test: dev  ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 lint: dev  ## ruff, mypy, import layers
 	$(BIN)/ruff check .

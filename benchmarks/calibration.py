@@ -3,7 +3,7 @@
     python benchmarks/calibration.py              all of it, ten minutes on one core
     python benchmarks/calibration.py --quick      a fiftieth of the draws, prints only
 
-The very functions behind the tables, on drawn numbers. Writes benchmarks/results/calibration.md.
+The very functions behind the tables, on drawn numbers. Writes docs/calibration.md.
 Everything is seeded. Differences have a deviation of one, so a difference is an effect size d.
 """
 
@@ -24,7 +24,7 @@ from sweeper.evidence.sequential import FUTILE, looks, nominal_level, repeated_p
 from sweeper.evidence.statistics import LEVEL, Array, Spread, holm, paired
 from sweeper.recipe import Looks
 
-RESULT = Path(__file__).resolve().parent / "results" / "calibration.md"
+RESULT = Path(__file__).resolve().parents[1] / "docs" / "calibration.md"
 SIZES = (3, 5, 10, 20)
 FAMILIES = (1, 2, 4, 8)
 # The portfolio of arms: share of each effect size.

@@ -1,6 +1,6 @@
 """How often an axis that does not matter rises above its noise floor, and one that does is found.
 
-    python benchmarks/importance.py                     two minutes
+    python benchmarks/importance.py                     some minutes
     python benchmarks/importance.py --searches 50       a quicker look, not written
 
 Each search has the axes of a real one: a learning rate on a log scale, a share, a choice of three.

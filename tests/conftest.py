@@ -186,9 +186,12 @@ def make_project() -> Iterator[Callable[[Path], Project]]:
 
 
 @pytest.fixture
-def project(make_project: Callable[[Path], Project], tmp_path: Path) -> Project:
-    """A fresh folder of a user."""
-    return make_project(tmp_path)
+def project(make_project: Callable[[Path], Project], tmp_path: Path) -> Iterator[Project]:
+    """A fresh folder of a user, whose modules the next test does not find imported."""
+    yield make_project(tmp_path)
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", "")).startswith(str(tmp_path)):
+            del sys.modules[name]
 
 
 @pytest.fixture

@@ -36,7 +36,8 @@ from pathlib import Path
 
 
 def read(name):
-    return int(Path(name).read_text()) if Path(name).exists() else -1
+    text = Path(name).read_text() if Path(name).exists() else ""
+    return int(text) if text else -1
 
 
 def train(config, *, seed, device, report, workdir):
