@@ -108,7 +108,8 @@ class Sweep:
             ended = [event for event in ended if not self._was_recorded(event)]
             recorded = [(event, self._record(event)) for event in ended]
             mends = [self._placed(event) for event in ended if event.mend] or self._found_wrong()
-            self._conclude()
+            while self._conclude():
+                pass  # what follows may be answered already
             jobs = [] if mends or self.was_interrupted else self._next_jobs()
             mends = mends or self._found_wrong()
             jobs = [] if mends else jobs  # their attempts are cancelled at the end

@@ -28,7 +28,8 @@ class Looking:
 
     def numbers(self, members: Sequence[Weights]) -> npt.NDArray[np.int64]:
         """(comparisons,) the seeds that all arms of each have been asked for."""
-        return np.array([min(self.asked[row] for row, _ in member) for member in members], int)
+        numbers = [min(self.asked[row] for row, _ in member) for member in members]
+        return np.array([max(n, self.seeds.min) for n in numbers], int)  # none, while it waits
 
     def levels(self, members: Sequence[Weights], error: float) -> Array:
         """(comparisons,) the nominal two-sided level of each at the look it is at."""
@@ -209,7 +210,7 @@ def compare(
 
     A contrast of several arms has no rank test: with an infinite value it stays untested.
     """
-    compares = sides(members, compared)
+    compares = sides(members, compared, looking)
     left, right, infinite = compares.left, compares.right, compares.infinite
     differences = compares.differences()
     levels = [looking.levels(members, e) for e in (LEVEL, 2 * LEVEL)] if looking else []
@@ -270,19 +271,23 @@ class Sides:
         return np.asarray(np.where(same, value[:, None], differences))
 
 
-def sides(members: Sequence[Weights], compared: Array) -> Sides:
-    """Of these comparisons, from (arms, seeds) values."""
+def sides(members: Sequence[Weights], compared: Array, looking: Looking | None = None) -> Sides:
+    """Of these comparisons, from (arms, seeds) values; in looks of the seeds that all arms have."""
     seeds = compared.shape[1]
+    kept = np.ones((len(members), seeds), dtype=bool)
+    if looking is not None:
+        kept = np.arange(seeds) < looking.numbers(members)[:, None]
     left, right = np.zeros((len(members), seeds)), np.zeros((len(members), seeds))
     magnitude = np.where(np.isfinite(compared), np.abs(compared), 0.0).max(axis=1, initial=0.0)
     size = np.zeros(len(members))
     pairs = [i for i, member in enumerate(members) if is_pair(member)]
     plus, minus = ([members[i][side][0] for i in pairs] for side in (0, 1))
-    left[pairs], right[pairs] = compared[plus], compared[minus]
+    left[pairs] = np.where(kept[pairs], compared[plus], np.nan)
+    right[pairs] = np.where(kept[pairs], compared[minus], np.nan)
     size[pairs] = np.maximum(magnitude[plus], magnitude[minus])
     for i in set(range(len(members))) - set(pairs):
         rows, weights = zip(*members[i], strict=True)
-        values = compared[list(rows)]
+        values = np.where(kept[i], compared[list(rows)], np.nan)
         # one infinite run leaves the whole contrast without a value, rather than without that seed
         total = (np.array(weights)[:, None] * np.where(np.isinf(values), 0, values)).sum(axis=0)
         left[i] = np.inf if np.isinf(values).any() else total

@@ -72,7 +72,10 @@ class Difference:
         """(arms of it, seeds) in the metric's own units, NaN where what is compared has none."""
         rows = [row for row, _ in self.weights]
         compared = self.family.compared.values[rows]
-        return np.where(np.isnan(compared), np.nan, self.family.measured.values[rows])
+        values = np.where(np.isnan(compared), np.nan, self.family.measured.values[rows])
+        if self.family.looking is not None:  # of further seeds an arm alone has none counts
+            values[:, self.family.looking.numbers([self.weights])[0] :] = np.nan
+        return values
 
     @property
     def told(self) -> npt.NDArray[np.bool_]:
@@ -136,7 +139,7 @@ def judge_order(evidence: Evidence, assertion: Order) -> Finding:
     differences = []
     for one, other in pairwise(assertion.arms):
         weights: Weights = ((index[one], 1.0), (index[other], -1.0))
-        alone = float(family.tested([weights]).p[0])
+        alone = float(family.over((weights,)).p_holm[0])
         differences.append(Difference(family, weights, alone, corrected=False))
     verdicts = {difference.verdict for difference in differences}
     verdict = "undecided"
@@ -235,6 +238,8 @@ def _hint(difference: Difference) -> str:
         small = (
             f"smaller than {limit}, but its 90 % interval {interval(low90, high90)} is not inside"
         )
+    if family.looking is not None:  # how many more there are is settled by the looks
+        return small
     family_size = family.size if difference.corrected else 1
     shared = float(family.variance.shared_by([difference.weights])[0])
     more = further_seeds(

@@ -43,7 +43,8 @@ def judge_event(evidence: Evidence, assertion: Event) -> Finding:
         return Finding("undecided", missing, n=0, arm=", ".join(arms), metric=name)
     level = _level(evidence, rows)
     verdict = share_verdict(happened, n, level)
-    hint = in_words(further_seeds_for_share(happened, n)) if verdict == "undecided" else ""
+    is_open = verdict == "undecided" and not isinstance(evidence.recipe.seeds, Looks)
+    hint = in_words(further_seeds_for_share(happened, n)) if is_open else ""
     reason = joined(f"{happened} of {n} seeds: {_event(evidence, assertion, rows)}", hint, missing)
     return Finding(
         verdict, reason, happened / n, *share_bounds(happened, n, level), n, ", ".join(arms), "",

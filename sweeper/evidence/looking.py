@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from scipy import special
 
 from sweeper.claim import Assertion, Comparison, Diagnosed, Diverges, Order, Reaches
 from sweeper.evidence.claims import judge
-from sweeper.evidence.comparisons import Weights
+from sweeper.evidence.comparisons import Family, Weights
 from sweeper.evidence.findings import Evidence, Finding
 from sweeper.evidence.sequential import FUTILE, looks, nominal_level
 from sweeper.evidence.statistics import LEVEL, Array, share_verdict
@@ -48,7 +49,7 @@ def look(evidence: Evidence) -> tuple[Look, Mapping[str, int]]:
             least = min(asked[arm] for arm in line.arms)
             target = next((n for n in looks(seeds) if n > least), seeds.max)
             needed |= {a: max(target, needed.get(a, 0)) for a in line.arms if asked[a] < target}
-    stopped = "" if needed else _why(lines, seeds)
+    stopped = "" if needed else _why(lines, asked, seeds)
     return Look(asked, {line.line: line.verdict for line in lines}, stopped), needed
 
 
@@ -64,9 +65,11 @@ def _assertions(evidence: Evidence) -> Iterator[tuple[str, Assertion]]:
 
 
 def _line(evidence: Evidence, line: str, assertion: Assertion) -> _Line:
-    arms = _arms(evidence, assertion)
+    known = {cell.arm for cell in evidence.plan.cells if cell.phase == "report"}
+    arms = tuple(a for a in _arms(evidence, assertion) if a in known)  # or a search has no winner
     found = judge(evidence, assertion)
-    chance = _chance(evidence, assertion, found) if found.verdict == "undecided" else math.nan
+    is_open = found.verdict == "undecided" and bool(arms)
+    chance = _chance(evidence, assertion, found) if is_open else 0.0
     return _Line(line, found.verdict, arms, chance)
 
 
@@ -77,15 +80,11 @@ def _arms(evidence: Evidence, assertion: Assertion) -> tuple[str, ...]:
     if parse(metric).function in ALONG_AN_AXIS:
         return tuple(names)
     if isinstance(assertion, Comparison):
-        return tuple(names[row] for row, _ in _weights(evidence, assertion) or ())
+        return tuple(names[row] for row, _ in evidence.weights(assertion) or ())
     named = assertion.arms_named()
     if assertion.kind == "exact" and named:
         named.append(evidence.reference_of(named[0], assertion.reference) or named[0])
     return tuple(dict.fromkeys(named))
-
-
-def _weights(evidence: Evidence, assertion: Comparison) -> Weights | None:
-    return evidence.weights(assertion)
 
 
 def _chance(evidence: Evidence, assertion: Assertion, found: Finding) -> float:
@@ -94,27 +93,40 @@ def _chance(evidence: Evidence, assertion: Assertion, found: Finding) -> float:
         return _chance_of_comparison(evidence, assertion)
     if isinstance(assertion, Reaches | Diverges | Diagnosed):
         return _chance_of_event(evidence, assertion, found)
-    return 1.0 if isinstance(assertion, Order) else 0.0
+    if isinstance(assertion, Order):
+        family, index = evidence.family(assertion), evidence.grid.index
+        pairs = pairwise(index[arm] for arm in assertion.arms)
+        every: list[Weights] = [((one, 1.0), (other, -1.0)) for one, other in pairs]
+        return min(_chance_of_difference(family.over((w,)), w, "better") for w in every)
+    return 0.0
 
 
 def _chance_of_comparison(evidence: Evidence, assertion: Comparison) -> float:
     """Of a decision at the last look."""
-    family, weights = evidence.family(assertion), _weights(evidence, assertion)
-    if not weights or family.looking is None or evidence.aliases(assertion):
+    weights = evidence.weights(assertion)
+    if not weights or evidence.aliases(assertion):
         return 0.0
+    return _chance_of_difference(evidence.family(assertion), weights, assertion.kind)
+
+
+def _chance_of_difference(family: Family, weights: Weights, kind: str) -> float:
+    assert family.looking is not None
     results = family.tested([weights])
     (n,) = family.looking.numbers([weights]).tolist()
-    pairs, by_ranks = int(results.paired.n[0]), bool(results.by_ranks[0])
-    if n >= family.looking.seeds.max or (pairs == 0 and not by_ranks):
+    pairs = int(results.paired.n[0])
+    if n >= family.looking.seeds.max or (np.isnan(results.p[0]) and pairs != 1):
         return 0.0
-    if by_ranks or pairs == 1:
-        return 1.0
+    if results.by_ranks[0]:
+        values = family.compared.values[[row for row, _ in weights]]
+        return float(not np.isinf(values[~np.isnan(values)]).all())
     mean, std = results.paired.mean, results.paired.std
+    if pairs == 1 or (std[0] == 0 and pairs < 3):
+        return 1.0
     if std[0] == 0:  # the sign-flip p of equal differences falls with each; of none at all never
         return float(mean[0] != 0)
     final = Final(family.looking.seeds, family.undecided, family.smallest_effect)
     std = as_if_known(mean, std, pairs, results.p)
-    if assertion.kind == "no_worse":
+    if kind == "no_worse":
         return float(final.chance_of_no_worse(mean if family.goal == "down" else -mean, std, n)[0])
     return float(final.chance(mean, std, n)[0])
 
@@ -183,19 +195,20 @@ def _chance_of_event(
     return float(ways[[v != "undecided" for v in verdicts]].sum() / ways.sum())
 
 
-def _why(lines: list[_Line], seeds: Looks) -> str:
+def _why(lines: list[_Line], asked: Mapping[str, int], seeds: Looks) -> str:
     """Why no more seeds are asked for."""
     undecided = [line for line in lines if line.verdict == "undecided"]
-    if not undecided:
-        return "every claim is decided"
-    told = [f"{x.line} ({x.chance:.2g})" for x in undecided if x.chance > 0]
-    hopeless = [x.line for x in undecided if not x.chance > 0]
-    parts = []
-    if told:
-        parts.append(f"the seeds left of {seeds.max} would hardly decide {', '.join(told)}")
-    if hopeless:
-        parts.append(f"no further seed would decide {', '.join(hopeless)}")
-    return "; ".join(parts)
+    out = [x.line for x in undecided if x.arms and min(asked[a] for a in x.arms) >= seeds.max]
+    rest = [x for x in undecided if x.line not in out]
+    unlikely = [f"{x.line} ({x.chance:.2g})" for x in rest if x.chance > 0]
+    hopeless = [x.line for x in rest if not x.chance > 0]
+    parts = {
+        f"{seeds.max} seeds are the most, and do not decide": out,
+        f"the seeds left of {seeds.max} would hardly decide": unlikely,
+        "no further seed would decide": hopeless,
+    }
+    said = [f"{why} {', '.join(which)}" for why, which in parts.items() if which]
+    return "; ".join(said) or "every claim is decided"
 
 
 def looks_table(plan: Plan) -> pd.DataFrame:

@@ -121,7 +121,7 @@ def _numbers(family: Family) -> npt.NDArray[np.int64]:
 def _sizes(family: Family) -> dict[str, npt.NDArray[np.generic]]:
     effect, low, high = hedges_g(family.results.paired)
     pairs = np.array([is_pair(member) for member in family.members], dtype=bool)
-    compares = sides(family.members, family.compared.values)
+    compares = sides(family.members, family.compared.values, family.looking)
     decided = pairs & ~family.results.by_ranks
     correlation, gain = correlation_and_gain(compares.left, compares.right)
     return {
@@ -135,7 +135,8 @@ def _sizes(family: Family) -> dict[str, npt.NDArray[np.generic]]:
 
 def _resampled(family: Family) -> dict[str, npt.NDArray[np.generic]]:
     """Flipped signs and resampled seeds take the differences for independent: not under folds."""
-    differences = sides(family.members, family.compared.values).differences()
+    compares = sides(family.members, family.compared.values, family.looking)
+    differences = compares.differences()
     shares = (family.variance.shared_by(family.members) > 0)[:, None]
     independent = np.where(shares, np.nan, differences)
     low, high = iqm_interval(independent)
@@ -148,9 +149,14 @@ def _resampled(family: Family) -> dict[str, npt.NDArray[np.generic]]:
 
 
 def _further(family: Family, verdicts: npt.NDArray[np.object_]) -> Array:
-    """(comparisons,) as the reasons of claims say; inf above 100, NaN where none is asked for."""
+    """(comparisons,) as the reasons of claims say; inf above 100, NaN where none is asked for.
+
+    Where seeds are added in looks, how many more there are is settled there.
+    """
     paired, shared = family.results.paired, family.variance.shared_by(family.members)
     numbers, found = _numbers(family), np.full(len(verdicts), np.nan)
+    if family.looking is not None:
+        return found
     needed = seeds_needed_by_ranks(family.size)
     asked = (verdicts == "undecided") & ~np.isnan(family.p_holm)
     ranks = asked & family.results.by_ranks & (numbers < needed)

@@ -119,6 +119,50 @@ def test_arms_that_diverge_are_looked_at_by_ranks(evidence_of: Callable[..., Evi
     assert found.verdicts == {"far": "reproduced"} and 5 < seeds["far"] < 12
 
 
+def test_an_order_is_held_to_the_level_of_its_look(evidence_of: Callable[..., Evidence]) -> None:
+    claim = {"id": "O", "kind": "order", "arms": ["far", "baseline"], "statement": "in this order"}
+    values = {"baseline": [0.0, 0.2, 0.1], "far": [-1.0, -1.0, -0.8]}
+    evidence = evidence_of({"baseline": 3, "far": 3}, values=values, claims=[claim])
+    found, needed = look(evidence)
+    assert found.verdicts == {"O": "undecided"} and needed == {"baseline": 4, "far": 4}
+    hopeless = {"baseline": BASE, "far": ["failed"] * 20}
+    found, seeds = run_out(evidence_of, values=hopeless, claims=[claim])
+    assert (found.stopped, seeds["far"]) == ("no further seed would decide O", 3)
+
+
+def test_what_the_baseline_does_on_seeds_that_an_arm_has_not_changes_nothing_of_the_arm(
+    evidence_of: Callable[..., Evidence],
+) -> None:
+    seeds = {"baseline": 12, "far": 7}
+    later = {**VALUES, "baseline": [*BASE[:9], "diverged", *BASE[10:]]}
+    rows = [
+        claims_table(evidence_of(seeds, values=values, claims=CLAIMS[:1])).iloc[0]
+        for values in (VALUES, later)
+    ]
+    assert rows[0].equals(rows[1]) and rows[0]["verdict"] == "reproduced"
+
+
+def test_two_equal_values_may_yet_be_no_effect(evidence_of: Callable[..., Evidence]) -> None:
+    claim = {"id": "N", "arm": "far", "kind": "no_effect", "statement": "nothing changes"}
+    values = {"baseline": [1.0, 2.0, "failed", 3.0, 4.0], "far": [1.0, 2.0, 5.0, 3.0, 4.0]}
+    first = evidence_of({"baseline": 3, "far": 3}, values=values, claims=[claim])
+    assert look(first)[1] == {"baseline": 4, "far": 4}
+    enough = evidence_of({"baseline": 4, "far": 4}, values=values, claims=[claim])
+    assert look(enough)[0].verdicts == {"N": "reproduced"}
+
+
+def test_arms_that_wait_for_their_search_are_no_error(evidence_of: Callable[..., Evidence]) -> None:
+    found, needed = look(evidence_of({"baseline": 0, "far": 0}, claims=CLAIMS[:1]))
+    assert not needed and found.stopped == "no further seed would decide far"
+    only_one = evidence_of({"baseline": 3, "far": 0}, claims=CLAIMS[:1])
+    assert not look(only_one)[1] and claims_table(only_one)["verdict"][0] == "undecided"
+
+
+def test_what_is_open_with_all_seeds_is_said_to_be(evidence_of: Callable[..., Evidence]) -> None:
+    found, needed = look(evidence_of({"baseline": 20, "same": 20}, claims=CLAIMS[2:]))
+    assert not needed and found.stopped == "20 seeds are the most, and do not decide same"
+
+
 @pytest.mark.parametrize("share, verdict", [(1.0, "reproduced"), (0.0, "contradicted")])
 def test_an_event_needs_more_seeds_than_one_look_would(
     evidence_of: Callable[..., Evidence], share: float, verdict: str
