@@ -87,8 +87,8 @@ def settle(
     if choice not in (None, *get_args(Choice)):
         raise RequestError(f"changed={choice!r}: it is 'keep', 'rerun' or None.")
     for request in requests:
-        for trial in request.trials.values():
-            data.of(trial.config)  # now, and not between two trials
+        for config in request.configs:
+            data.of(config)  # now, and not between two trials
     answered = _answered(store, requests, composer)
     if retry:
         statuses = store.statuses()

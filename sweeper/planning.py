@@ -1,6 +1,6 @@
 """From recipe to plan: every arm composed, checked and named before anything is launched."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -37,6 +37,12 @@ class Request:
     notes: Sequence[str] = ()  # what its user must know of how it came to be
     file: str = ""  # the recipe as YAML, where it was not read from a file
     pruner: Mapping[str, Any] = field(default_factory=lambda: {"name": "none"})
+
+    @property
+    def configs(self) -> Iterator[Mapping[str, Any]]:
+        """Of the trials that are known, and of the arms that are searched first."""
+        yield from (trial.config for trial in self.trials.values())
+        yield from (asked(search.config) for search in self.searches)
 
     @property
     def expected(self) -> int:
@@ -322,8 +328,10 @@ def _check_searches(
             f"{len(recipe.search.seeds)} seeds are {number} trials, and at most {MOST_CELLS} are "
             "possible: ask for fewer."
         )
+    metric = recipe.search.metric or [next(iter(recipe.metrics))]
+    told = recipe.search.model_copy(update={"metric": metric})
     for search in searches:
-        check_how(recipe.search, search, config["search"], config["pruner"])
+        check_how(told, search, config["search"], config["pruner"])
         check_values(search, composer)
 
 

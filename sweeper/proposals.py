@@ -62,14 +62,15 @@ def forget_failures(store: Store, request: Request, composer: Composer) -> None:
 
     What follows it was proposed in the light of it: of that, what is proposed again is answered.
     """
+    statuses = store.statuses()
     for search in request.searches:
         name = study_name(request, search)
-        turns = store.turns(name)
-        failed = {turn["tell"] for turn in turns if turn.get("status") in FAILED}
-        if failed:
-            of_failed = (t for n, t in proposed(store, request, search, composer) if n in failed)
-            ids = {trial.trial_id for trials in of_failed for trial in trials}
-            statuses = store.statuses()
-            store.forget(t for t in ids if statuses.get(t) in FAILED)
-            first = next(i for i, turn in enumerate(turns) if turn.get("tell") in failed)
+        failed: dict[int, list[str]] = {}
+        for number, trials in proposed(store, request, search, composer):
+            ids = [t.trial_id for t in trials if statuses.get(t.trial_id) in FAILED]
+            failed |= {number: ids} if ids else {}
+        store.forget(trial_id for ids in failed.values() for trial_id in ids)
+        turns = enumerate(store.turns(name))
+        first = next((i for i, turn in turns if turn.get("tell") in failed), None)
+        if first is not None:
             store.set_aside(name, kept=first)

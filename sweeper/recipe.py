@@ -285,7 +285,7 @@ class Recipe(Part):
                 self._check_assertion(line, assertion)
         if self.search is not None and set(self.search.seeds) & set(self.every_seed):
             raise ValueError("search.seeds are never the reported seeds: leave the default, 10000")
-        for told in (self.search.metric if self.search else None) or ():
+        for told in self._told():
             is_known = told in self.metrics or told == DURATION
             if not is_known and goal_of(parse(told)) is None:
                 raise ValueError(
@@ -293,6 +293,13 @@ class Recipe(Part):
                     "name it under `metrics:` with its `goal`"
                 )
         return self
+
+    def _told(self) -> list[str]:
+        """What a search is told; of a metric over several runs the inner one."""
+        if self.search is None or self.search.metric:
+            return [] if self.search is None else list(self.search.metric or ())
+        expression = parse(next(iter(self.metrics)))
+        return [expression.name] if expression.function in {*ALONG_AN_AXIS, "spread"} else []
 
     def _check_assertion(self, line: str, assertion: Assertion) -> None:
         metric = assertion.metric or next(iter(self.metrics))

@@ -4,8 +4,9 @@ import math
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import fmean
 from typing import Any
+
+import numpy as np
 
 from sweeper.compose import Composer
 from sweeper.errors import nearest
@@ -76,7 +77,21 @@ class SearchedArm:
         self._recorded = 0
         self.notes: list[str] = []  # for the user, since it began or was concluded
         self.mend = ""  # what is wrong with the request, once it has come to light
-        self._replay(store.turns(self._name))
+        self._replay(self._turns())
+
+    def _turns(self) -> list[dict[str, Any]]:
+        """What was recorded; nothing where that was told of another metric, or another goal."""
+        turns = self._store.turns(self._name)
+        told = turns[0].get("told", self._as_told) if turns else self._as_told
+        if told == self._as_told:
+            return turns
+        self._store.set_aside(self._name)
+        return []
+
+    @property
+    def _as_told(self) -> list[list[str]]:
+        goals = (goal for _, goal in self.told)
+        return [[metric, goal] for metric, goal in zip(self._metrics, goals, strict=True)]
 
     def _new_study(self, drawing: str = "") -> Study:
         seeded_by = self._name + drawing
@@ -265,13 +280,14 @@ class SearchedArm:
         del self._open[proposal.number]
         results = list(proposal.results.values())
         statuses = [of_trial[0].status for of_trial in results]
-        bad = [status for status in statuses if status not in RESULTS]
+        bad = [status for status in statuses if status not in (*RESULTS, "pruned")]
         if not results:
             proposal.status = "skipped"  # its values do not go together
-        elif proposal.given_up_at is not None and not proposal.is_whole:
+        elif not bad and proposal.given_up_at is not None and not proposal.is_whole:
             proposal.status = "pruned"
         else:
-            proposal.status = (bad or [s for s in statuses if s == "diverged"] or ["done"])[0]
+            others = [s for s in statuses if s in ("pruned", "diverged")]
+            proposal.status = (bad or others or ["done"])[0]
         columns = zip(*results, strict=True) if results and proposal.is_whole else ()
         told: list[float | None] = [_mean(r.value for r in column) for column in columns]
         value: Told = told if len(self.told) > 1 else next(iter(told), None)
@@ -279,14 +295,18 @@ class SearchedArm:
 
     def _record_turns(self) -> None:
         for turn in self._study.turns[self._recorded :]:
-            self._store.add_turn(self._name, self._recorded, turn)
+            what = turn if self._recorded else {**turn, "told": self._as_told}
+            self._store.add_turn(self._name, self._recorded, what)
             self._recorded += 1
 
     def conclude(self, request: Request) -> Request:
         """The request with this search's cells and, on the recipe's seeds, its winner's."""
         self.notes.clear()
-        asked_for = self._store.statuses()
-        cells = tuple(c for c in self.cells if c.trial_id in asked_for)  # less what was given up
+        # What was given up waits for nobody: no seed of it that had not begun, or was cut off.
+        asked_for = {
+            t: status for t, status in self._store.statuses().items() if status != "waiting"
+        }
+        cells = tuple(c for c in self.cells if c.trial_id in asked_for)
         found = self._concluded(asked_for)
         order = {arm.name: place for place, arm in enumerate(request.plan.arms)}
         searches = sorted((*request.plan.searches, found), key=lambda search: order[search.arm])
@@ -349,4 +369,7 @@ class SearchedArm:
 def _mean(values: Iterable[float | None]) -> float | None:
     numbers = list(values)
     known = [number for number in numbers if number is not None]
-    return fmean(known) if len(known) == len(numbers) else None
+    if len(known) < len(numbers):
+        return None
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(np.mean(known))  # infinite where it is too large, NaN between infinities

@@ -189,10 +189,10 @@ class Sweep:
         """Let a child import the user's functions and check their signatures, before any trial."""
         checks: dict[tuple[Any, ...], Mapping[str, Any]] = {}
         for request in requests:
-            for trial in request.trials.values():
-                paths = tuple(trial.config.get(g, {}).get("_target_") for g in _CALLED)
+            for config in request.configs:
+                paths = tuple(config.get(g, {}).get("_target_") for g in _CALLED)
                 if any(path and not path.startswith("sweeper.") for path in paths):
-                    checks.setdefault(paths, trial.config)
+                    checks.setdefault(paths, config)
         for number, config in enumerate(checks.values()):
             self._executor.start(self._job(Trial(f"check-{number}", 0, config), 0))
         left = len(checks)

@@ -567,3 +567,59 @@ def test_the_pruner_is_no_part_of_a_trials_name_and_none_leaves_a_search_its_own
     # Pinned: under another name the turns recorded so far are no longer found.
     assert study_name(plain, plain.searches[0]) == "study/deep/c45a971d"
     assert study_name(pruned, pruned.searches[0]) != study_name(plain, plain.searches[0])
+
+
+def test_a_search_that_is_told_of_another_metric_begins_anew(project: Any) -> None:
+    given = {"axes": AXES, "trials": 4}
+    base = {"task._target_": "curves.train", "search": "random"}
+    for metrics in (["val_loss", "val_accuracy"], ["val_accuracy", "val_loss"]):
+        project.write("curves.py", CURVES)
+        project.recipe(
+            "tuned", arms=[], claims=[], seeds=1, metrics=metrics, search=given, baseline=base
+        )
+        assert project.run("tuned", "--allow", "curves").code == 0
+        found = search(project)
+        told = {p.number: p.told[0] for p in found.proposals}
+        best = min if metrics[0] == "val_loss" else max
+        assert found.metrics == (metrics[0],)
+        assert told[found.winner] == best(told.values())
+
+
+def test_a_wrong_signature_is_found_before_any_proposal(project: Any) -> None:
+    project.write("curves.py", "def train(config):\n    return {'val_loss': 1.0}\n")
+    base = {"task._target_": "curves.train"}
+    project.recipe(
+        "tuned", arms=[], claims=[], seeds=1, metrics=["val_loss"],
+        search={"axes": AXES, "trials": 4}, baseline=base,
+    )  # fmt: skip
+    answer = project.run("tuned", "--allow", "curves")
+    assert answer.code == 2 and "curves.train" in answer.err
+    assert project.attempts() == {}
+
+
+@pytest.mark.parametrize(
+    "metrics, pruner, message",
+    [
+        (
+            {"epochs_to(val_accuracy, 0.9)": {}}, "median",
+            "pruner=median compares what is reported on the way, and epochs_to(val_accuracy, 0.9) "
+            "is not known before the end: choose pruner=none, or search for another metric.",
+        ),
+        (
+            {"spread(reward)": {}}, "none",
+            "search.metric 'reward': its name says neither loss nor accuracy; name it under "
+            "`metrics:` with its `goal`",
+        ),
+    ],
+)  # fmt: skip
+def test_the_first_metric_is_checked_as_one_that_is_named(
+    project: Any, metrics: Any, pruner: str, message: str
+) -> None:
+    project.write("curves.py", CURVES)
+    base = {"task._target_": "curves.train", "pruner": pruner}
+    project.recipe(
+        "tuned", arms=[], claims=[], seeds=1, metrics=metrics,
+        search={"axes": AXES, "trials": 4}, baseline=base,
+    )  # fmt: skip
+    answer = project.run("tuned", "--allow", "curves")
+    assert answer.code == 2 and message in answer.err
