@@ -623,3 +623,17 @@ def test_the_first_metric_is_checked_as_one_that_is_named(
     )  # fmt: skip
     answer = project.run("tuned", "--allow", "curves")
     assert answer.code == 2 and message in answer.err
+
+
+def test_a_failure_of_a_proposal_that_is_still_open_is_retried(searched: Any) -> None:
+    given = {"search": {"axes": AXES, "trials": 2, "seeds": [10000, 10001]}, "seeds": 1}
+    slow = CURVES.replace("import math", "import math, time")
+    searched.write("curves.py", slow.replace("    for step", "    time.sleep(0.1)\n    for step"))
+    (searched.folder / "fails").write_text("0")
+    (searched.folder / "stop").write_text("1")
+    assert run(searched, **given).code == 130
+    assert searched.attempts()["failed"] == 1 and not any(
+        "tell" in turn for turn in turns(searched)
+    )
+    assert run(searched, "--retry", **given).code == 0
+    assert {r["status"] for r in searched.table("tuned/trials.csv")} == {"done"}
