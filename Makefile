@@ -6,7 +6,7 @@ OUTPUTS ?= outputs
 RECIPE ?= all
 OVERRIDES ?=
 # Test files at once: most of a test is waiting for processes to begin and to end.
-WORKERS ?= 3
+WORKERS ?= 2
 
 # BUDGET=smoke: two seeds, two epochs, few images, into a folder of its own: shows that everything
 # runs; it is a variant of every recipe, so no verdict of it enters reproduction.csv.
@@ -54,7 +54,8 @@ list: setup  ## list the recipes
 	$(BIN)/sweeper list
 
 test: dev  ## run the tests
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not alone"
+	$(BIN)/python -m pytest -m alone
 
 lint: dev  ## ruff, mypy, import layers
 	$(BIN)/ruff check .
