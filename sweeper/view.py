@@ -56,7 +56,7 @@ def escape(text: str) -> str:
 
 
 _WATCH_S = 1.0
-_SOMETIMES = ("effects", "path", "searches", "importance", "proposals", "pareto")
+_SOMETIMES = ("effects", "path", "looks", "searches", "importance", "proposals", "pareto")
 
 
 def _colored(word: str) -> str:

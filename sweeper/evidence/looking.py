@@ -70,7 +70,16 @@ def _line(evidence: Evidence, line: str, assertion: Assertion) -> _Line:
     found = judge(evidence, assertion)
     is_open = found.verdict == "undecided" and bool(arms)
     chance = _chance(evidence, assertion, found) if is_open else 0.0
-    return _Line(line, found.verdict, arms, chance)
+    verdict = found.verdict if evidence.recipe.claims else _verdict_on_arm(evidence, line)
+    return _Line(line, verdict, arms, chance)
+
+
+def _verdict_on_arm(evidence: Evidence, arm: str) -> str:
+    """As the arms table words it, on the first metric."""
+    family, row = next(iter(evidence.families.values())), evidence.grid.index[arm]
+    place = next(i for i, member in enumerate(family.members) if member[0][0] == row)
+    words = family.results.verdicts(family.p_holm, family.smallest_effect, family.goal)
+    return str(words[place])
 
 
 def _arms(evidence: Evidence, assertion: Assertion) -> tuple[str, ...]:

@@ -86,7 +86,7 @@ def test_without_claims_the_arms_themselves_are_decided(
     evidence_of: Callable[..., Evidence],
 ) -> None:
     found, seeds = run_out(evidence_of, claims=[])
-    assert found.verdicts == {"far": "contradicted", "near": "contradicted", "same": "undecided"}
+    assert found.verdicts == {"far": "worse", "near": "worse", "same": "undecided"}
     assert seeds["far"] < seeds["near"]
 
 
