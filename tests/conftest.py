@@ -222,7 +222,7 @@ def here(
 def wait_until() -> Callable[..., None]:
     """wait_until(condition, seconds): fails if the condition has not become true by then."""
 
-    def wait(condition: Callable[[], object], seconds: float = 30.0) -> None:
+    def wait(condition: Callable[[], object], seconds: float = 60.0) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, f"not within {seconds} s"

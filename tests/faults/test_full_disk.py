@@ -72,7 +72,7 @@ def test_a_full_disk_is_one_message_and_nothing_recorded_is_lost(
     begun = wordy.start("run", *words, *own)
     err, was_full_s = filled(begun, disk)
     assert begun.returncode == 2, err
-    assert was_full_s < 5
+    assert was_full_s < 30  # it does not wait for room
     (said,) = [line for line in err.splitlines() if line.startswith("sweeper: ")]
     assert "make room" in said
     before = done(outputs)

@@ -166,7 +166,7 @@ def test_a_sweep_outlives_a_dead_node_and_uses_one_that_joins(
     assert list(statuses(project).values()) == ["done"] * 40
     repeats = project.sql("SELECT started_at FROM attempts WHERE attempt > 1 ORDER BY started_at")
     assert 1 <= len(repeats) <= 4
-    assert repeats[0][0] - killed_at < 15
+    assert repeats[0][0] - killed_at < 45
     lost = project.sql("SELECT error FROM attempts WHERE status = 'lost'")
     assert len(lost) == len(repeats)
     assert all(text.startswith("node ") and " lost it: " in text for (text,) in lost)
@@ -182,9 +182,10 @@ def test_a_sweep_that_is_told_to_stop_takes_back_what_waits_in_rays_queue(
     out, err = sweep.communicate(timeout=60)
     assert sweep.returncode == 130, out + err
     assert project.attempts() == {"preempted": 10}
-    assert {e for (e,) in project.sql("SELECT error FROM attempts")} == {
-        "told to stop before it had begun", "told to stop before it had ended",
-    }  # fmt: skip
+    errors = {e for (e,) in project.sql("SELECT error FROM attempts")}
+    waited = "told to stop before it had begun"
+    # one that began an instant ago has not been heard of, and counts as waiting
+    assert waited in errors and errors <= {waited, "told to stop before it had ended"}
     wait_until(lambda: not any(map(alive, running(project))), 10)
 
 

@@ -209,7 +209,7 @@ def test_the_log_begins_anew_once_the_reader_that_kept_it_has_gone(
             began = time.monotonic()
             kept = written(store, 40)
             assert kept > 400_000  # it cannot be shortened under the reader's feet
-            assert time.monotonic() - began < 5  # and the sweep waits for no reader
+            assert time.monotonic() - began < 20  # and the sweep waits for no reader
             assert reader.statuses() == before
         assert written(store, 40) < kept
         assert len(store.statuses()) == 100

@@ -261,7 +261,7 @@ def test_thirty_kills_of_the_orchestrator_lose_nothing_and_repeat_nothing(
         assert ours.read_bytes() == theirs.read_bytes()
 
 
-GRACE_S = 2.0
+GRACE_S = 10.0
 
 
 @pytest.mark.parametrize("whom", ["orchestrator", "trials"])
@@ -269,7 +269,7 @@ def test_preempted_ten_times_a_checkpointing_trial_loses_a_step_and_no_retry(
     project: Any, noted: Callable[..., tuple[str, ...]], whom: str, wait_until: Callable[..., None]
 ) -> None:
     chance = random.Random(8)
-    on = ("executor.devices=[cpu]", "executor.slots=2", "executor.grace_s=1.5")
+    on = ("executor.devices=[cpu]", "executor.slots=2", "executor.grace_s=9")
     words = (*noted(rates(1), 2, steps=100, seconds=4.0, checkpoints=True), *on)
     begun = project.start(*words)
     for _ in range(10):
@@ -279,9 +279,9 @@ def test_preempted_ten_times_a_checkpointing_trial_loses_a_step_and_no_retry(
             told_at = time.monotonic()
             os.kill(begun.pid, chance.choice((signal.SIGTERM, signal.SIGUSR2)))
             wait_until(lambda gone=running: not any(map(alive, gone)), seconds=GRACE_S)
-            _, err = begun.communicate(timeout=5.0)  # it ends soon after its children, unkilled
+            _, err = begun.communicate(timeout=30)  # it ends soon after its children, unkilled
             assert (begun.returncode, err) == (130, "")
-            assert time.monotonic() - told_at < GRACE_S + 5.0
+            assert time.monotonic() - told_at < GRACE_S + 30
             begun = project.start(*words)
         else:
             for pid in running:
