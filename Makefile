@@ -8,13 +8,14 @@ OVERRIDES ?=
 # Test files at once: most of a test is waiting for processes to begin and to end.
 WORKERS ?= 2
 
-# BUDGET=smoke: two seeds, two epochs, few images, into a folder of its own: shows that everything
-# runs; it is a variant of every recipe, so no verdict of it enters reproduction.csv.
+# BUDGET=smoke: one seed and two epochs, where an arm asks for no number of its own, into a folder of
+# its own: shows that everything runs; it is a variant of every recipe, so no verdict of it enters
+# reproduction.csv.
 BUDGET ?= full
-SMOKE := seeds=2 train.epochs=2 data.train_samples=200 data.validation_samples=100
+SMOKE := seeds=1 train.epochs=2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup dev reproduce sweep compare report list test lint check bench schema readme clean
+.PHONY: help setup dev reproduce sweep compare report list test lint check bench schema pages clean
 
 help:  ## show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -72,8 +73,9 @@ bench: dev  ## measure overhead, start-up, the store and busy slots (benchmarks/
 schema: setup  ## renew recipes/schema.json
 	$(BIN)/python -c 'import json; from sweeper.recipe_file import json_schema; print(json.dumps(json_schema(), indent=1, sort_keys=True))' > recipes/schema.json
 
-readme: setup  ## write the measured table into README.md
-	$(BIN)/python docs/reproduction.py $(OUTPUTS)
+pages: setup  ## write docs/recipes and the README's table from a full reproduction
+	$(BIN)/sweeper report all --outputs $(OUTPUTS) > /dev/null
+	$(BIN)/python docs/pages.py $(OUTPUTS)
 
 clean:  ## remove caches and builds; outputs and .venv stay
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

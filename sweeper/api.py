@@ -304,6 +304,10 @@ class _Everybody(SilentWatcher):
         for watcher in self._told:
             watcher.planned(request, trials, done)
 
+    def grown(self, request: "Request") -> None:
+        for watcher in self._told:
+            watcher.grown(request)
+
     def started(self, job: Job) -> None:
         for watcher in self._told:
             watcher.started(job)
@@ -324,8 +328,9 @@ class _Everybody(SilentWatcher):
         for watcher in self._told:
             watcher.finished(request)
         self._writer.write(request.plan.name)
-        if any(search.winner is None for search in request.plan.searches):
-            self._writer.outcome.without_winner = True
+        for search in request.plan.searches:
+            applies = any(proposal.status != "skipped" for proposal in search.proposals)
+            self._writer.outcome.without_winner |= search.winner is None and applies
 
 
 def load(outputs: str | Path = "outputs") -> "pd.DataFrame":

@@ -111,11 +111,19 @@ class Diverges(_Event):
     )
 
 
+# Every name that a run may be given, in the order in which they are told.
+Diagnosis = Literal[
+    "diverged", "R1", "R2", "R3", "R4", "R5", "R6", "R7", "R7_overfitting", "R8", "R9", "R10",
+    "vanishing_gradients", "exploding_gradients", "dead_units", "lr_too_large", "lr_too_small",
+    "oscillation", "plateau",
+]  # fmt: skip
+
+
 class Diagnosed(_Event):
     """The loss-trend rule or the health record names it."""
 
     kind: Literal["diagnosed"]
-    diagnosis: Literal["diverged", "R7", "R7_overfitting"]
+    diagnosis: Diagnosis
 
 
 class Order(_Claim):
@@ -131,12 +139,18 @@ class Exact(_Claim):
     kind: Literal["exact"]
     arm: str | None = None
     reference: str | None = None
-    check: str | None = None
+    check: str | None = Field(
+        None,
+        min_length=1,
+        description="A metric that is 1 where a check holds, reported by task=checks or by yours.",
+    )
 
     @model_validator(mode="after")
     def _one_subject(self) -> Self:
         if (self.arm is None) == (self.check is None):
             raise ValueError("give either `arm` or `check`")
+        if self.check is not None and (self.reference or self.metric):
+            raise ValueError("a `check` has neither `reference` nor `metric`: its name is both")
         return self
 
 

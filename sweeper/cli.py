@@ -270,6 +270,22 @@ def show(
 
 
 @app.command()
+def diagnose(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE.csv", help="Columns epoch,train_loss,val_loss.")
+    ],
+    loss: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What was minimised: cross_entropy, mse, mae, other."),
+    ] = None,
+) -> None:
+    """Name what loss curves show, by the loss-trend rules: `docs/diagnosis.md`."""
+    from sweeper.diagnosing import diagnose_file
+
+    diagnose_file(file, loss)
+
+
+@app.command()
 def status(
     outputs: _Outputs = _HERE,
     watch: Annotated[

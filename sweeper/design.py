@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
@@ -38,10 +38,13 @@ class DesignedArm:
         return bool(self.design)
 
 
-def design(recipe: Recipe, exists: Exists | None = None) -> list[DesignedArm]:
+def design(
+    recipe: Recipe, exists: Exists | None = None, skipped: Collection[str] = ()
+) -> list[DesignedArm]:
     """The baseline, then every arm in the recipe's order. Raises RequestError on a bad design.
 
     An axis that does not `exists` under the choices that a generated cell makes is left out of it.
+    What starts from an arm that is `skipped` starts from where that one did.
     """
     _check_number(recipe)
     arms = {BASELINE: DesignedArm(BASELINE, {}, None)}
@@ -57,6 +60,8 @@ def design(recipe: Recipe, exists: Exists | None = None) -> list[DesignedArm]:
                 f"arm {name!r} starts from {start!r}, which is no arm before it. "
                 + nearest(start, arms, what="arms before it")
             )
+        while start in skipped:
+            start = arms[start].compared_with or BASELINE
         values = {**arms[start].values, **changes}
         arms[name] = DesignedArm(name, values, start, changes, generator)
     _check_claims(recipe, arms)

@@ -14,11 +14,12 @@ Configs = dict[str, dict[str, Any]]
 
 
 def standing_for(
-    recipe: Recipe, designed: Sequence[DesignedArm], configs: Configs
+    recipe: Recipe, designed: Sequence[DesignedArm], configs: Configs, *, is_variant: bool = False
 ) -> dict[str, str]:
     """The arm that stands for each that is left out: the baseline, or the first that is equal.
 
-    Raises RequestError where the recipe speaks of one that is left out.
+    Raises RequestError where the recipe speaks of one that is left out; under a variant, whose
+    user did not write the claims, that one stays.
     """
     base, first = asked(configs[BASELINE]), dict[str, str]()
     found = {}
@@ -31,8 +32,14 @@ def standing_for(
         elif arm.compared_with == BASELINE:
             earlier = first.setdefault(digest(own, 64), arm.name)
             found |= {arm.name: earlier} if earlier != arm.name else {}
-    for name, other in found.items():
-        _check_not_named(recipe, name, other)
+    on_paths = {arm.name for arm in designed if arm.design == "path"}
+    for name, other in list(found.items()):
+        try:
+            _check_not_named(recipe, name, other)
+        except RequestError:
+            if not is_variant or name in on_paths:
+                raise
+            del found[name]
     return found
 
 

@@ -75,7 +75,7 @@ def _followed(request: Request, reader: Reader, composer: Composer, known: _Know
     if request.searches:  # whose winners are known to those who replay them
         return request
     followers = followers_of(request, reader, composer)
-    while all(map(known.is_done, request.trials)):
+    while all(known.is_done(cell.trial_id) for cell in request.begun_cells):
         grown = next(filter(None, (follower.next(request) for follower in followers)), None)
         if grown is None:
             break

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def recipes(folders: list[Path], conf: Sequence[Path] = ()) -> list[ListedRecipe
 
     Arms are counted by what the files of `conf` say, without composing: in a moment.
     """
-    files = _Files(conf)
+    files = Files(conf)
     found = [load_recipe(name, folders) for name in recipe_names(folders)]
     listed = []
     for name, recipe in sorted(found, key=lambda one: recipe_order(*one)):
@@ -51,12 +52,39 @@ def recipes(folders: list[Path], conf: Sequence[Path] = ()) -> list[ListedRecipe
     return listed
 
 
-class _Files:
-    """What the files of the axes say: which keys a choice has, and their defaults."""
+class Files:
+    """What the files of the axes say: which keys a choice has, their defaults and comments."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = folders
-        self._read: dict[str, dict[str, Any]] = {}
+        self._found: dict[Path, tuple[dict[str, Any], dict[str, str]]] = {}
+
+    def read(self, file: Path) -> tuple[dict[str, Any], dict[str, str]]:
+        """Its keys with their defaults, and their comments; what it takes over stands first."""
+        if file not in self._found:
+            self._found[file] = {}, {}  # where two take over each other
+            own, text = _mapping(file), file.read_text(encoding="utf-8")
+            values: dict[str, Any] = {}
+            comments: dict[str, str] = {}
+            for other in self._taken_over(file, own.get("defaults")):
+                taken, said = self.read(other)
+                values |= taken
+                comments |= said
+            values |= {k: v for k, v in own.items() if k != "defaults"}
+            self._found[file] = values, comments | _comments(text)
+        return self._found[file]
+
+    def _taken_over(self, file: Path, entries: Any) -> Iterator[Path]:
+        """What Hydra puts right into the group: `digits` of the same group, `any/axes@_here_`."""
+        for entry in entries if isinstance(entries, list) else ():
+            name, _, package = str(entry).partition("@")
+            if package == "_here_" or not (package or "/" in name):
+                path = name[1:] if name.startswith("/") else f"{file.parent.name}/{name}"
+                if found := self._find(f"{path}.yaml"):
+                    yield found
+
+    def _find(self, name: str) -> Path | None:
+        return next((f / name for f in self._folders if (f / name).is_file()), None)
 
     def count_arms(self, recipe: Recipe) -> int:
         """A generated arm with the values of the baseline, or of one before it, is that arm."""
@@ -91,24 +119,23 @@ class _Files:
     def _keys(self, group: str, values: Mapping[str, Any]) -> dict[str, Any]:
         choice = values.get(group, self._default(group))
         is_none = choice is None or choice is False  # YAML's null and off
-        return self._yaml(f"{group}/{'none' if is_none else choice}.yaml")
+        file = self._find(f"{group}/{'none' if is_none else choice}.yaml")
+        return self.read(file)[0] if file else {}
 
     def _default(self, group: str) -> str:
-        entries = self._yaml("sweeper.yaml").get("defaults", ())
-        return next((str(e[group]) for e in entries if isinstance(e, dict) and group in e), "none")
+        return self._defaults.get(group, "none")
 
-    def _yaml(self, name: str) -> dict[str, Any]:
-        if name not in self._read:
-            file = next((f / name for f in self._folders if (f / name).is_file()), None)
-            self._read[name] = _mapping(file) if file else {}
-        return self._read[name]
+    @cached_property
+    def _defaults(self) -> dict[str, str]:
+        file = self._find("sweeper.yaml")
+        return _defaults(_mapping(file)) if file else {}
 
 
 def axes(folders: list[Path]) -> list[ListedAxis]:
     """Every group with its choices, then every key of each choice, from the comments in conf."""
     text = (folders[-1] / "sweeper.yaml").read_text(encoding="utf-8")
-    primary, comments = yaml.safe_load(text), _comments(text)
-    defaults = {k: str(v) for d in primary["defaults"] if isinstance(d, dict) for k, v in d.items()}
+    defaults, comments = _defaults(yaml.safe_load(text)), _comments(text)
+    files = Files(folders)
     groups: dict[str, dict[str, Path]] = {}
     for folder in reversed(folders):
         for file in sorted(folder.glob("*/*.yaml")):
@@ -118,15 +145,21 @@ def axes(folders: list[Path]) -> list[ListedAxis]:
         choices = groups.get(group, {})
         said = _documents(comments.get(group, ""))
         listed.append(ListedAxis(group, " | ".join(choices), defaults.get(group, ""), *said))
-        listed.extend(_keys(group, choices))
+        listed.extend(_keys(group, choices, files))
     return listed
 
 
-def _keys(group: str, choices: Mapping[str, Path]) -> list[ListedAxis]:
+def _defaults(primary: Mapping[str, Any]) -> dict[str, str]:
+    """The choice of each group that stands where none is named."""
+    entries = (e for e in primary.get("defaults", ()) if isinstance(e, dict))
+    return {str(group): str(choice) for entry in entries for group, choice in entry.items()}
+
+
+def _keys(group: str, choices: Mapping[str, Path], files: Files) -> list[ListedAxis]:
     """Each key once, with the choices of the group that have it and the defaults it has there."""
     merged: dict[str, list[tuple[str, ListedAxis]]] = {}
     for choice, file in choices.items():
-        for axis in _read_keys(group, choice, file):
+        for axis in _read_keys(group, choice, *files.read(file)):
             merged.setdefault(axis.axis, []).append((choice, axis))
     return [_one(found, len(choices)) for found in merged.values()]
 
@@ -143,9 +176,9 @@ def _one(found: list[tuple[str, ListedAxis]], choices: int) -> ListedAxis:
     return ListedAxis(first.axis, first.choices, " | ".join(defaults), about, first.spoken_of)
 
 
-def _read_keys(group: str, choice: str, file: Path) -> Iterator[ListedAxis]:
-    values = _mapping(file)
-    comments = _comments(file.read_text(encoding="utf-8"))
+def _read_keys(
+    group: str, choice: str, values: Mapping[str, Any], comments: Mapping[str, str]
+) -> Iterator[ListedAxis]:
     named = str(values.get("_target_", values.get("name", choice)))
     allowed = axis_models.choices(group, named) if group in axis_models.GROUPS else {}
     for key, value in values.items():

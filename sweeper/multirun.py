@@ -13,9 +13,9 @@ from sweeper.identity import NOT_ASKED, digest
 from sweeper.masking import masked
 from sweeper.metric import ALONG_AN_AXIS, parse
 from sweeper.overrides import Override, typed_targets
-from sweeper.planning import changed
 from sweeper.recipe import Looks, Recipe, goal_of
 from sweeper.recipe_file import read_recipe, recipe_as_yaml
+from sweeper.variant import changed
 
 # What each list becomes: all of its values, or the second of two.
 _OF_LISTS = ("grid", "one_at_a_time", "ladder", "factorial")

@@ -19,6 +19,8 @@ class SilentWatcher:
 
     def planned(self, request: "Request", trials: int, done: int) -> None: ...
 
+    def grown(self, request: "Request") -> None: ...
+
     def started(self, job: Job) -> None: ...
 
     def ended(self, event: Ended, *, again: bool) -> None: ...
@@ -54,10 +56,14 @@ class Narrator(SilentWatcher):
         self._total += trials
         self._done += done
         arms = len(request.plan.arms)
-        self._places |= {c.trial_id: f"{c.arm}, seed {c.seed}" for c in request.plan.cells}
+        self.grown(request)
         self.say(f"{request.plan.name}: {arms} arms, {trials} trials, {done} done already")
         for note in request.notes:
             self.say(note)
+
+    def grown(self, request: "Request") -> None:
+        reported = (c for c in request.plan.cells if c.phase == "report")
+        self._places |= {c.trial_id: f"{c.arm}, seed {c.seed}" for c in reported}
 
     def ended(self, event: Ended, *, again: bool) -> None:
         self._done += not again

@@ -1,17 +1,20 @@
 """A request on its way: where its trials come from, and what follows when they are answered."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from sweeper.compose import Composer
 from sweeper.looks import MoreSeeds
+from sweeper.nuisance import Search
 from sweeper.planning import Request
 from sweeper.recipe import Looks
 from sweeper.records import Reader
 from sweeper.searching import SearchedArm
 from sweeper.sources import FixedCells, Source
 from sweeper.store import Store
+
+BeginSearch = Callable[[Request, Search], SearchedArm]
 
 
 class Follower(Protocol):
@@ -27,6 +30,7 @@ class Ongoing:
 
     request: Request
     sources: list[Source]
+    begin_search: BeginSearch
     followers: Sequence[Follower] = ()
     notes: list[str] = field(default_factory=list)  # for the user
     is_concluded: bool = False  # nothing will be asked any more
@@ -63,13 +67,19 @@ class Ongoing:
         return False
 
     def _go_on_with(self, request: Request, store: Store) -> None:
-        """A request that has cells beside those it had."""
-        known = {(c.arm, c.seed) for c in self.request.plan.cells if c.phase == "report"}
+        """A request that has cells beside those it had, or lets arms begin that waited."""
+        before = self.request
+        known = {(c.arm, c.seed) for c in before.begun_cells if c.phase == "report"}
+        begun = {search.arm for search in before.begun_searches}
         self.request = request
+        self.notes += request.notes[len(before.notes) :]
         store.add_trials(request.trials.values())
         store.save_plan(request.plan)
         cells = [
-            c for c in request.plan.cells if c.phase == "report" and (c.arm, c.seed) not in known
+            c for c in request.begun_cells if c.phase == "report" and (c.arm, c.seed) not in known
+        ]
+        self.sources += [
+            self.begin_search(request, s) for s in request.begun_searches if s.arm not in begun
         ]
         self.sources.append(FixedCells(request, cells, store.statuses(), {}))
 
@@ -78,6 +88,10 @@ def followers_of(request: Request, reader: Reader, composer: Composer) -> list[F
     """What a recipe asks for beyond the cells that are known beforehand."""
     assert request.recipe is not None
     followers: list[Follower] = []
+    if request.held:
+        from sweeper.applying import LastThatApplied
+
+        followers.append(LastThatApplied(reader, composer))
     if request.plan.path:
         from sweeper.path import NextRound  # which reads as the tables do, with pandas
 

@@ -20,6 +20,7 @@ class PlannedArm:
     compared_with: str | None
     axes: Mapping[str, Any]  # every axis that differs between arms, by the name it is chosen with
     difference: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+    same_as: str = ""  # of a variant: the arm whose trials these are, so that it says nothing new
 
 
 @dataclass(frozen=True)

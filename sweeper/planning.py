@@ -5,14 +5,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sweeper import equal_arms
-from sweeper.axes import SIZES
 from sweeper.compose import Composer
 from sweeper.design import DesignedArm, Exists, design, later_arms
 from sweeper.errors import RequestError, nearest
-from sweeper.identity import asked, digest, flatten, trial_id
+from sweeper.fingerprint import calls_user_code
+from sweeper.identity import asked, flatten, trial_id
 from sweeper.limits import MOST_CELLS
 from sweeper.masking import masked, masked_override
 from sweeper.metric import ALONG_AN_AXIS, parse
+from sweeper.named_checks import check_named
 from sweeper.nuisance import Search as Search
 from sweeper.nuisance import axes_in, check_axes, check_how, check_values, rechosen, value_of
 from sweeper.overrides import Override
@@ -21,6 +22,7 @@ from sweeper.recipe import BASELINE, Looks, Recipe, read_seeds
 from sweeper.recipe_file import read_recipe
 from sweeper.steps import first_steps
 from sweeper.trial import Trial
+from sweeper.variant import changed, changing, left_out, variant_name
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,24 @@ class Request:
     notes: Sequence[str] = ()  # what its user must know of how it came to be
     file: str = ""  # the recipe as YAML, where it was not read from a file
     pruner: Mapping[str, Any] = field(default_factory=lambda: {"name": "none"})
+    # Arms that wait until it is known whether the arms they start from apply to the user's code.
+    held: frozenset[str] = frozenset()
+
+    @property
+    def begun_cells(self) -> list[Cell]:
+        """Those of arms that wait for no other."""
+        return [cell for cell in self.plan.cells if cell.arm not in self.held]
+
+    @property
+    def begun_searches(self) -> list[Search]:
+        return [search for search in self.searches if search.arm not in self.held]
 
     @property
     def configs(self) -> Iterator[Mapping[str, Any]]:
-        """Of the trials that are known, and of the arms that are searched first."""
+        """Of the trials that are known and of the arms that are searched, the baseline's first."""
+        yield from (asked(s.config) for s in self.searches if s.arm == BASELINE)
         yield from (trial.config for trial in self.trials.values())
-        yield from (asked(search.config) for search in self.searches)
+        yield from (asked(s.config) for s in self.searches if s.arm != BASELINE)
 
     @property
     def expected(self) -> int:
@@ -60,7 +74,7 @@ class Request:
     def may_grow(self, arm: str) -> bool:
         """Whether cells of this arm may be asked for beside those that are known beforehand."""
         assert self.recipe is not None
-        is_searched = arm in {search.arm for search in self.searches}
+        is_searched = arm in self.held or arm in {search.arm for search in self.searches}
         is_further = bool(self.plan.path) and arm not in {a.name for a in self.plan.arms}
         return is_searched or is_further or isinstance(self.recipe.seeds, Looks)
 
@@ -92,10 +106,12 @@ def _make_request(
     recipe = _with_seeds(recipe, overrides)
     values = {o.key: o.value for o in overrides if o.key != "seeds"}
     baseline = changed(recipe.baseline, values, composer)
-    designed = design(recipe, _existence(baseline, composer))
+    designed = design(recipe, existence(baseline, composer))
     _check_number(recipe, designed)
     configs = {arm.name: compose_arm(arm, baseline, composer) for arm in designed}
-    standing_for = equal_arms.standing_for(recipe, designed, configs)
+    check_named(recipe, configs, values)
+    is_variant = bool(changing(values))
+    standing_for = equal_arms.standing_for(recipe, designed, configs, is_variant=is_variant)
     designed = equal_arms.without(standing_for, designed, configs)
     path, notes = first_steps(
         recipe, standing_for, lambda arm: compose_arm(arm, baseline, composer)
@@ -103,13 +119,13 @@ def _make_request(
     searches = _searches(recipe, designed, configs, baseline, composer)
     _check_searches(recipe, searches, configs[BASELINE], composer)
     searched = {s.arm for s in searches}
-    arms = planned_arms(designed, configs, baseline, searched)
+    arms = planned_arms(designed, configs, baseline, searched, may_be_in_place=is_variant)
     _check_axes_of_metrics(recipe, arms)
     trials, cells = make_cells(
         {a: c for a, c in configs.items() if a not in searched}, recipe.first_seeds
     )
     plan = Plan(
-        name=as_name or (_variant(name, configs[BASELINE]) if _changing(values) else name),
+        name=as_name or (variant_name(name, configs[BASELINE]) if is_variant else name),
         recipe_name=name,
         recipe=_recorded(recipe),
         arms=tuple(arms),
@@ -120,9 +136,25 @@ def _make_request(
     )
     where = configs[BASELINE]
     return Request(
-        plan, trials, where["executor"], where["search"], searches, recipe, baseline, notes,
-        pruner=where["pruner"],
+        plan, trials, where["executor"], where["search"], searches, recipe, baseline,
+        [*notes, *left_out(recipe, baseline)],
+        pruner=where["pruner"], held=_held(designed, configs),
     )  # fmt: skip
+
+
+def _held(
+    designed: Sequence[DesignedArm], configs: Mapping[str, Mapping[str, Any]]
+) -> frozenset[str]:
+    """The arms that inherit something of an arm that may turn out not to apply."""
+    known = {arm.name: arm for arm in designed}
+    held: set[str] = set()
+    for arm in designed:
+        start = known.get(arm.compared_with or "")
+        if start is None or start.values.keys() <= arm.changes.keys():
+            continue
+        if start.name in held or calls_user_code(configs[start.name]):
+            held.add(arm.name)
+    return frozenset(held)
 
 
 def _check_number(recipe: Recipe, designed: Sequence[DesignedArm]) -> None:
@@ -133,20 +165,6 @@ def _check_number(recipe: Recipe, designed: Sequence[DesignedArm]) -> None:
             f"{arms} arms with {seeds} seeds are {number} trials, and at most {MOST_CELLS} are "
             "possible: ask for fewer arms or seeds."
         )
-
-
-def changed(
-    baseline: Mapping[str, Any], values: Mapping[str, Any], composer: Composer
-) -> Mapping[str, Any]:
-    """A recipe's baseline under values that were typed beside it."""
-    changing = _changing(values)
-    inherited = _own_of_recipe(baseline, changing, composer)
-    return rechosen({**inherited, **values}, changing, values, composer)
-
-
-def _changing(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Those that ask something else, and not only where it runs."""
-    return {k: v for k, v in values.items() if k.split(".")[0] != "executor"}
 
 
 def _recorded(recipe: Recipe) -> dict[str, Any]:
@@ -181,7 +199,7 @@ def _check_axes_of_metrics(recipe: Recipe, arms: Sequence[PlannedArm]) -> None:
             )
 
 
-def _existence(baseline: Mapping[str, Any], composer: Composer) -> Exists:
+def existence(baseline: Mapping[str, Any], composer: Composer) -> Exists:
     """Whether an axis exists in an arm that sets these values; asked once for each choice."""
     known: dict[tuple[str, ...], bool] = {}
 
@@ -195,31 +213,18 @@ def _existence(baseline: Mapping[str, Any], composer: Composer) -> Exists:
     return exists
 
 
-def _own_of_recipe(
-    baseline: Mapping[str, Any], changing: Mapping[str, Any], composer: Composer
-) -> dict[str, Any]:
-    """The recipe's baseline, less what describes a source that the user replaces by their own.
-
-    Under `model._target_=…` the recipe's own `model` keys say nothing of the user's; of `data`
-    the axes stay, since they act on any arrays, less those that count the recipe's own samples.
-    """
-    replaced = {key.removesuffix("._target_") for key in changing if key.endswith("._target_")}
-    custom = composer.keys(dict.fromkeys(replaced & composer.sourced, "custom"))
-    stays = {key for key in custom if key.split(".")[0] in replaced}
-    stays -= {f"data.{key}" for key in SIZES}
-    return {k: v for k, v in baseline.items() if k.split(".")[0] not in replaced or k in stays}
-
-
 def compose_arm(
     arm: DesignedArm, baseline: Mapping[str, Any], composer: Composer
 ) -> dict[str, Any]:
     try:
-        return composer.resolve(_values(arm, baseline, composer))
+        return composer.resolve(arm_values(arm, baseline, composer))
     except RequestError as error:
         raise RequestError(f"arm {arm.name!r}: {error}") from None
 
 
-def _values(arm: DesignedArm, baseline: Mapping[str, Any], composer: Composer) -> Mapping[str, Any]:
+def arm_values(
+    arm: DesignedArm, baseline: Mapping[str, Any], composer: Composer
+) -> Mapping[str, Any]:
     return rechosen({**baseline, **arm.values}, arm.values, arm.changes, composer)
 
 
@@ -229,36 +234,53 @@ def planned_arms(
     baseline: Mapping[str, Any],
     searched: Collection[str] = (),
     axes: Sequence[str] = (),
+    *,
+    may_be_in_place: bool = False,
 ) -> list[PlannedArm]:
-    """Each arm with its value of every axis: of those given, else of all that any arm sets."""
+    """Each arm with its value of every axis: of those given, else of all that any arm sets.
+
+    An arm that changes nothing is refused, or where it `may_be_in_place` marked as such; what
+    starts from it is compared with what has it already.
+    """
     names = axes or list(dict.fromkeys(key for arm in designed for key in arm.values))
     flat = {arm.name: flatten(asked(configs[arm.name])) for arm in designed}
     planned = []
+    has_it: dict[str, str] = {}  # by an arm that is in place, the arm that has its values
     for arm in designed:
         values = {**baseline, **arm.values}
         own = {key: value_of(key, values, configs[arm.name]) for key in names}
-        difference = _difference(flat, arm, is_searched=arm.name in searched)
-        planned.append(PlannedArm(arm.name, arm.compared_with, masked(own), masked(difference)))
+        start = has_it.get(arm.compared_with or "", arm.compared_with)
+        difference = _difference(flat, arm.name, start)
+        if start is not None and arm.name not in searched:
+            if not may_be_in_place:
+                _check_changes(flat, arm, difference)
+            elif not difference:
+                has_it[arm.name] = start
+        same_as = has_it.get(arm.name, "")
+        planned.append(PlannedArm(arm.name, start, masked(own), masked(difference), same_as))
     return planned
 
 
 def _difference(
-    flat: Mapping[str, Mapping[str, Any]], arm: DesignedArm, *, is_searched: bool
+    flat: Mapping[str, Mapping[str, Any]], arm: str, start: str | None
 ) -> dict[str, tuple[Any, Any]]:
-    if arm.compared_with is None:
+    if start is None:
         return {}
-    here, there = flat[arm.name], flat[arm.compared_with]
+    here, there = flat[arm], flat[start]
     keys = [k for k in {**there, **here} if here.get(k) != there.get(k)]
-    if is_searched:
-        return {key: (there.get(key), here.get(key)) for key in keys}
-    if not keys:
+    return {key: (there.get(key), here.get(key)) for key in keys}
+
+
+def _check_changes(
+    flat: Mapping[str, Mapping[str, Any]], arm: DesignedArm, difference: Mapping[str, Any]
+) -> None:
+    if not difference:
         raise RequestError(
             f"arm {arm.name!r} changes nothing of {arm.compared_with!r}, with which it is "
             f"compared: {masked(arm.values)} are its values already."
         )
-    if here == flat[BASELINE]:
+    if flat[arm.name] == flat[BASELINE]:
         raise RequestError(f"arm {arm.name!r} equals the baseline: leave it out, or change it.")
-    return {key: (there.get(key), here.get(key)) for key in keys}
 
 
 def make_cells(
@@ -294,7 +316,7 @@ def _searches(
     for arm in designed:
         if arm.name not in arms:
             continue
-        values = _values(arm, baseline, composer)
+        values = arm_values(arm, baseline, composer)
         axes = axes_in(recipe.search.axes, values, configs[arm.name])
         for axis in axes.keys() & set(arm.changes):
             raise RequestError(
@@ -333,17 +355,6 @@ def _check_searches(
     for search in searches:
         check_how(told, search, config["search"], config["pruner"])
         check_values(search, composer)
-
-
-def _variant(name: str, baseline: Mapping[str, Any]) -> str:
-    """Named after what its baseline comes to, so that 1 and 1.0 are one variant."""
-    return f"{name}+{digest(how_asked(baseline), 6)}"
-
-
-def how_asked(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What was asked and how it is searched for; without a pruner as before there were any."""
-    without = {"executor", *(["pruner"] if config["pruner"]["name"] == "none" else [])}
-    return {k: v for k, v in config.items() if k not in without}
 
 
 def with_winner(

@@ -8,11 +8,12 @@ from sweeper.compose import Composer
 from sweeper.errors import RequestError
 from sweeper.identity import digest
 from sweeper.nuisance import Search
-from sweeper.planning import Request, how_asked, make_trial
+from sweeper.planning import Request, make_trial
 from sweeper.recipe import Search as Asked
 from sweeper.records import Reader
 from sweeper.store import Store
 from sweeper.trial import FINAL, RESULTS, Trial
+from sweeper.variant import how_asked
 
 FAILED = FINAL - RESULTS - {"pruned", "skipped"}
 

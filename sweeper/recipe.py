@@ -205,6 +205,7 @@ class Recipe(Part):
     question: str = Field(min_length=1)
     source: str = Field("", description="The document the claims come from.")
     notes: str = Field("", description="How the conditions were chosen.")
+    otherwise: str = Field("", description="Under which conditions it may turn out otherwise.")
     baseline: dict[str, Value] = Field(
         default_factory=dict, description="A bare key chooses from a group; a dotted one sets."
     )

@@ -14,7 +14,7 @@ from sweeper.errors import RequestError
 from sweeper.folders import Outputs
 from sweeper.plan import Plan, Planned
 from sweeper.store_file import explained, open_for_reading
-from sweeper.trial import Curve, Ending, Trial
+from sweeper.trial import RESULTS, Curve, Ending, Trial
 
 SCHEMA = 1
 
@@ -23,7 +23,9 @@ SCHEMA = 1
 ADDED = {
     "fingerprint": "TEXT",  # of what the attempt ran with
     "kept": "TEXT",  # the state of the same files under which its user let it count
+    "read_keys": "TEXT",  # those that a task of the user's read of its configuration, as JSON
 }
+_OF_PROVENANCE = ("fingerprint", "kept")
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,14 @@ class Attempt:
     started_at: float
     ending: Ending
     fingerprint: str | None = None  # of the user's files that it ran with
+
+
+@dataclass(frozen=True)
+class Read:
+    """What the attempts that led to a trial's answer read of its configuration."""
+
+    keys: frozenset[str] = frozenset()
+    is_whole: bool = True  # whether all of them told: one that was killed did not
 
 
 def encode_curve(curve: Mapping[str, list[float | None]]) -> bytes:
@@ -220,7 +230,7 @@ class Reader:
     def provenances(self) -> list[Provenance]:
         """What the answer of each answered trial ran with."""
         known = added_columns(self._db)
-        added = ", ".join(f"a.{name}" if name in known else "NULL" for name in ADDED)
+        added = ", ".join(f"a.{name}" if name in known else "NULL" for name in _OF_PROVENANCE)
         rows = self._db.execute(
             f"SELECT t.trial_id, a.attempt, {added}, coalesce(a.versions, '{{}}') "
             "FROM trials t JOIN attempts a ON a.trial_id = t.trial_id AND a.attempt = t.attempt"
@@ -229,12 +239,37 @@ class Reader:
 
     def content(self, digest: str) -> dict[str, Any]:
         """What a fingerprint, or a folder's digest, stands for; empty where nobody recorded it."""
-        if not added_columns(self._db):
+        if "fingerprint" not in added_columns(self._db):
             return {}
         row = self._db.execute(
             "SELECT content FROM fingerprints WHERE digest = ?", (digest,)
         ).fetchone()
         found: dict[str, Any] = json.loads(zlib.decompress(row[0])) if row else {}
+        return found
+
+    def read_keys(self, trial_ids: Collection[str]) -> dict[str, Read]:
+        """What was read of each answered trial's configuration, as far as anybody took note.
+
+        An attempt may go on from what the one before left in its folder, so all of them count
+        since the last that came to a result.
+        """
+        if "read_keys" not in added_columns(self._db):
+            return {}
+        rows = self._db.execute(
+            f"SELECT a.trial_id, a.status, a.read_keys, a.attempt = t.attempt FROM {_THESE} "
+            "JOIN attempts a ON a.trial_id = t.trial_id AND a.attempt <= t.attempt "
+            "ORDER BY a.trial_id, a.attempt",
+            (json.dumps(list(trial_ids)),),
+        )
+        found: dict[str, Read] = {}
+        for trial_id, status, told, is_the_answer in rows.fetchall():
+            before = found.get(trial_id, Read())
+            with _decoding():
+                keys = before.keys | set(json.loads(told or "[]"))
+            is_whole = before.is_whole and told is not None
+            ended = status in (*RESULTS, "skipped") and not is_the_answer
+            if status != "superseded":
+                found[trial_id] = Read() if ended else Read(keys, is_whole)
         return found
 
     def starts(self) -> dict[str, float]:
@@ -297,5 +332,5 @@ def _versions(text: str) -> Mapping[str, str]:
 
 
 def added_columns(db: sqlite3.Connection) -> set[str]:
-    """Those of the added columns that this store has: all of them, or of an older one none."""
+    """Those of the added columns that this store has."""
     return ADDED.keys() & {row[1] for row in db.execute("PRAGMA table_info(attempts)")}

@@ -135,12 +135,13 @@ class Store(Reader):
         """
         self._db.execute(
             "UPDATE attempts SET status = ?, device = ?, ended_at = ?, duration_s = ?, "
-            "metrics = ?, curve = ?, error = ?, versions = ?, fingerprint = ? "
+            "metrics = ?, curve = ?, error = ?, versions = ?, fingerprint = ?, read_keys = ? "
             "WHERE trial_id = ? AND attempt = ?",
             (
                 ending.status, device, time.time(), ending.duration_s,
                 json.dumps(dict(ending.metrics)), encode_curve(ending.curve), ending.error,
-                json.dumps(dict(ending.versions)), self._fingerprint(ending), trial_id, attempt,
+                json.dumps(dict(ending.versions)), self._fingerprint(ending),
+                None if ending.read is None else json.dumps(list(ending.read)), trial_id, attempt,
             ),
         )  # fmt: skip
         if ending.status == "superseded":

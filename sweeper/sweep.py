@@ -14,7 +14,7 @@ from sweeper.executors.job import Ended, Executor, Job, Reported
 from sweeper.fingerprint import DataSets
 from sweeper.folders import Outputs
 from sweeper.ongoing import Ongoing, followers_of
-from sweeper.planning import Request
+from sweeper.planning import Request, Search
 from sweeper.proposals import forget_failures
 from sweeper.searching import SearchedArm
 from sweeper.sources import FixedCells, Source
@@ -34,6 +34,9 @@ class Watcher(Protocol):
 
     def planned(self, request: Request, trials: int, done: int) -> None:
         """A recipe begins (or goes on): so many trials in all, so many of them answered."""
+
+    def grown(self, request: Request) -> None:
+        """A recipe asks for further trials, or for others, by what was measured."""
 
     def started(self, job: Job) -> None:
         """A trial was handed to a slot."""
@@ -145,6 +148,9 @@ class Sweep:
             study.notes.clear()
 
     def _plan(self, requests: Sequence[Request], composer: Composer) -> None:
+        def begin_search(request: Request, search: Search) -> SearchedArm:
+            return SearchedArm(request, search, self._store, composer, self._executor.slots)
+
         asked = {request.plan.name: self._asked(request) for request in requests}
         with self._store.turn():
             if self._how.retry:
@@ -159,14 +165,12 @@ class Sweep:
             statuses = self._store.statuses()
             durations = self._store.durations()
             for request in requests:
-                fixed = FixedCells(request, request.plan.cells, statuses, durations)
-                slots = self._executor.slots
-                searched = [
-                    SearchedArm(request, s, self._store, composer, slots) for s in request.searches
-                ]
+                fixed = FixedCells(request, request.begun_cells, statuses, durations)
+                searched = [begin_search(request, search) for search in request.begun_searches]
                 notes = [note for search in searched for note in search.notes]
                 followers = followers_of(request, self._store, composer)
-                self._studies.append(Ongoing(request, [*searched, fixed], followers, notes))
+                sources: list[Source] = [*searched, fixed]
+                self._studies.append(Ongoing(request, sources, begin_search, followers, notes))
         for request in requests:
             proposed = {c.trial_id for s in self._searches_of(request) for c in s.cells}
             known = asked[request.plan.name] | proposed
@@ -347,7 +351,10 @@ class Sweep:
 
     def _conclude(self) -> bool:
         """Ask for what follows from what is answered; returns whether that was anything."""
-        return any(study.conclude(self._store) for study in self._studies)
+        grown = next((study for study in self._studies if study.conclude(self._store)), None)
+        if grown is not None:
+            self._watcher.grown(grown.request)
+        return grown is not None
 
     def _announce_finished(self) -> None:
         for study in self._studies:

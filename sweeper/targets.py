@@ -17,7 +17,10 @@ from sweeper.fingerprint import imported
 
 OWN = "sweeper."
 # Of our own modules a configuration may call these alone: `sweeper.api.run` takes an `allow`.
-_CALLABLE = tuple(f"{OWN}training.{module}" for module in ("data", "models", "loop"))
+_CALLABLE = tuple(
+    f"{OWN}training.{module}"
+    for module in ("data", "models", "loop", "checks", "surface", "adversarial")
+)
 _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 _allowed: tuple[str, ...] = ()
 
@@ -129,7 +132,7 @@ def call(path: str, values: Mapping[str, Any], offered: Mapping[str, Any] | None
     foreign = [] if takes_any else sorted(set(values) - known)
     if foreign:
         raise DoesNotApply(
-            f"{path} takes no {', '.join(map(repr, foreign))}; it takes {sorted(known)}"
+            f"{path} takes no {', '.join(map(repr, foreign))}; it takes {sorted(known) or 'none'}"
         )
     extra = {k: v for k, v in (offered or {}).items() if k in known and k not in values}
     return function(**values, **extra)

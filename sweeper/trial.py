@@ -1,6 +1,7 @@
 """The nouns that cross from asking to doing: a configuration, a trial, how a trial ended."""
 
-from collections.abc import Iterator, Mapping
+import copy
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -22,14 +23,29 @@ ANSWERS: frozenset[str] = FINAL - {"pruned"}
 
 
 class Config(Mapping[str, Any]):
-    """A resolved configuration, read as `config["optim"]["lr"]` or `config.optim.lr`."""
+    """A resolved configuration, read as `config["optim"]["lr"]` or `config.optim.lr`.
 
-    def __init__(self, values: Mapping[str, Any]) -> None:
+    `read` gathers the dotted key of each value that was asked for, also where there is none, and
+    `optim.*` where the names in a group were. To print it is not to read it.
+    """
+
+    __slots__ = ("_prefix", "_read", "_values")  # so that vars() does not go around it
+
+    def __init__(
+        self, values: Mapping[str, Any], read: set[str] | None = None, prefix: str = ""
+    ) -> None:
         self._values = dict(values)
+        self._read = set() if read is None else read
+        self._prefix = prefix
 
     def __getitem__(self, key: str) -> Any:
-        value = self._values[key]
-        return Config(value) if isinstance(value, Mapping) else value
+        name = f"{self._prefix}{key}"
+        value = self._values.get(key)
+        if not (isinstance(value, Mapping) and value):  # else what is in it may yet be read
+            self._read.add(name)
+        if key not in self._values:
+            raise KeyError(key)
+        return Config(value, self._read, f"{name}.") if isinstance(value, Mapping) else value
 
     def __getattr__(self, key: str) -> Any:
         if key.startswith("__"):
@@ -42,13 +58,32 @@ class Config(Mapping[str, Any]):
             ) from None
 
     def __iter__(self) -> Iterator[str]:
+        self._read.add(f"{self._prefix}*")
         return iter(self._values)
 
     def __len__(self) -> int:
+        self._read.add(f"{self._prefix}*")
         return len(self._values)
 
     def __repr__(self) -> str:
         return f"Config({masked(self._values)!r})"
+
+    def __copy__(self) -> "Config":
+        return Config(self._values, self._read, self._prefix)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Config":
+        return Config(copy.deepcopy(self._values, memo), self._read, self._prefix)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        read_all(self)  # another process tells nobody what it reads
+        return Config, (self._values,)
+
+
+def read_all(config: Config) -> None:
+    """Count every value as read."""
+    for value in config.values():
+        if isinstance(value, Config):
+            read_all(value)
 
 
 @dataclass(frozen=True)
@@ -78,6 +113,8 @@ class Ending:
     # What it ran with, a digest by path: the user's modules, and the files that the config names.
     sources: Mapping[str, str] = field(default_factory=dict)
     data: Mapping[str, str] = field(default_factory=dict)
+    # The keys that a task of the user's read of its configuration; None where nobody took note.
+    read: Sequence[str] | None = None
 
 
 Curve = Mapping[str, list[float | None]]

@@ -96,6 +96,8 @@ def show_forecast(found: "Forecast") -> None:
         changes = ", ".join(
             f"{k}: {_short(a)} → {_short(b)}" for k, (a, b) in arm.difference.items()
         )
+        if arm.same_as:
+            changes = f"skipped: {arm.same_as} has it already"
         table.add_row(escape(arm.name), escape(arm.compared_with or ""), escape(changes))
     console.print(table)
     if found.request.searches:
@@ -401,6 +403,7 @@ class LiveWatcher(SilentWatcher):
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._tasks: dict[TaskID, set[str]] = {}
+        self._bars: dict[str, TaskID] = {}
         self._running: set[str] = set()
         self._failed: set[str] = set()
         self._searching: TaskID | None = None  # whose trials are not all known beforehand
@@ -411,6 +414,7 @@ class LiveWatcher(SilentWatcher):
             f"{escape(request.plan.name)} ({arms} arms)", total=trials, completed=done, note=""
         )
         self._tasks[task] = set(request.trials)
+        self._bars[request.plan.name] = task
         for note in request.notes:
             self._progress.console.print(escape(note), soft_wrap=True)
         if request.searches:
@@ -418,6 +422,9 @@ class LiveWatcher(SilentWatcher):
 
     def noted(self, note: str) -> None:
         self._progress.console.print(escape(note), soft_wrap=True)
+
+    def grown(self, request: "Request") -> None:
+        self._tasks[self._bars[request.plan.name]] |= set(request.trials)
 
     def started(self, job: Job) -> None:
         if self._searching is not None and not any(job.trial_id in t for t in self._tasks.values()):

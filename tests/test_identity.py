@@ -6,6 +6,7 @@ import pytest
 
 from sweeper import identity
 from sweeper.identity import asked, canonical, digest, flatten, trial_id
+from sweeper.training import values
 
 CONFIG = {
     "optim": {"name": "momentum", "lr": 0.01, "weight_decay": 0.0},
@@ -48,6 +49,24 @@ def test_a_key_added_later_leaves_the_name_at_its_default(monkeypatch: pytest.Mo
     with_default = {**CONFIG, "train": {**CONFIG["train"], "ema": 0.0}}
     with_another = {**CONFIG, "train": {**CONFIG["train"], "ema": 0.9}}
     assert trial_id(with_default, 3) == trial_id(CONFIG, 3) != trial_id(with_another, 3)
+
+
+@pytest.mark.parametrize("key", identity.ADDED_LATER)
+def test_the_default_of_a_key_added_later_is_the_one_that_it_has(key: str) -> None:
+    group, name = key.split(".")
+    holders = [m for m in MODELS_OF[group] if name in m.model_fields]
+    assert holders
+    for model in holders:
+        default = model.model_fields[name].default
+        assert repr(default) == repr(identity.ADDED_LATER[key])
+
+
+MODELS_OF: dict[str, list[type[values.Values]]] = {
+    "data": [values.Data],
+    "train": [values.Train],
+    "model": list(values.TARGETS["model"].values()),
+    "init": list(values.NAMES["init"].values()),
+}
 
 
 def test_what_was_asked_is_the_config_less_where_it_runs() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from sweeper import folders, listing
+from sweeper.compose import Composer
 from sweeper.errors import RequestError
 from sweeper.listing import ListedAxis, ListedRecipe
 
@@ -43,7 +44,7 @@ def test_a_key_is_listed_with_what_it_takes_and_who_speaks_of_it(
 ) -> None:
     depth = axes["model.activation"]
     assert depth.choices.startswith("relu | leaky_relu | tanh")
-    assert depth.default == "relu"
+    assert depth.default == "relu | none"
     assert depth.about.startswith("Activation after each hidden layer")
     assert "B03" in depth.spoken_of and "[" not in depth.about
 
@@ -64,6 +65,34 @@ def test_a_group_of_the_users_is_listed_too(tmp_path: Path) -> None:
     found = {a.axis: a for a in listing.axes(folders.search("conf", [tmp_path]))}
     assert found["own"].choices == "first"
     assert found["own.count"] == ListedAxis("own.count", "", "3", "How many.", "X1")
+
+
+@pytest.mark.parametrize("taken", ["digits", "any/axes@_here_", "/data/any/axes@_here_"])
+def test_a_users_choice_that_takes_over_ours_has_the_keys_of_both(
+    tmp_path: Path, taken: str
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/mine.yaml").write_text(
+        f"defaults: [{taken}, _self_]\n_target_: sweeper.training.data.digits\n"
+        "# Fewer. [X1]\nlabel_noise: 0.25\n"
+    )
+    folders_ = folders.search("conf", [tmp_path])
+    found = {a.axis: a for a in listing.axes(folders_)}
+    assert "data.defaults" not in found
+    assert found["data.label_noise"].default == "0.0 | 0.25"
+    assert "Fewer. (with mine)" in found["data.label_noise"].about
+    assert "with" not in found["data.median_filter"].about  # every choice has it
+    values, _ = listing.Files(folders_).read(tmp_path / "data/mine.yaml")
+    composed = Composer(folders_).resolve({"data": "mine"})["data"]
+    assert (values["folds"], values["label_noise"]) == (5, 0.25)
+    assert values.items() <= composed.items()
+
+
+def test_files_that_take_over_each_other_are_read_once(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/one.yaml").write_text("defaults: [other]\na: 1\n")
+    (tmp_path / "own/other.yaml").write_text("defaults: [one]\nb: 2\n")
+    assert listing.Files([tmp_path]).read(tmp_path / "own/one.yaml")[0] == {"a": 1, "b": 2}
 
 
 @pytest.mark.parametrize("text", ["name: [", "- a\n- b\n", "just words"])

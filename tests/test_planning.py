@@ -153,7 +153,6 @@ def test_the_cells_of_a_searched_arm_are_known_once_it_has_a_winner(
         pytest.param({"arms": [{"name": "a", "set": {"optim.lr": 0.01}}]}, (), "recipe study: arm 'a' changes nothing of 'baseline', with which it is compared: {'optim.lr': 0.01} are its values already.", id="no-change"),
         pytest.param({"arms": [{"name": "a", "set": {}}]}, (), "arm 'a' changes nothing of 'baseline'", id="empty"),
         pytest.param({"sequence": [LARGER, {"name": "back", "set": {"optim.lr": 0.01}}]}, (), "arm 'back' equals the baseline: leave it out, or change it.", id="back-again"),
-        pytest.param({"arms": [LARGER]}, ("optim.lr=0.5",), "arm 'larger' changes nothing of 'baseline'", id="override-meets-an-arm"),
         pytest.param({"arms": [LARGER, {"name": "b", "set": {"optim.lr": "x"}}]}, (), "recipe study: arm 'b': optim.lr: 'x' is not a number above zero", id="last-arm"),
         pytest.param({"search": {"axes": {"optim.lr": {"low": 0.1, "high": 1}}}, "arms": [LARGER]}, (), "search.axes: 'optim.lr' is set by the arm 'larger' itself", id="own-axis"),
         pytest.param({"search": {"axes": {"optim": {"choices": ["adam", "sdg"]}}}}, (), "search.axes, arm 'baseline': optim: there is no choice 'sdg'. Did you mean 'sgd'", id="searched-choice"),
@@ -348,3 +347,57 @@ def test_what_a_design_cannot_mean_is_refused(
     with pytest.raises(RequestError) as refused:
         request_of(**keys)
     assert message in str(refused.value)
+
+
+def checked(name: str) -> list[dict[str, Any]]:
+    return [{"id": "E1", "kind": "exact", "check": name, "statement": "s"}]
+
+
+CHECKS = {"task": "checks", "task.checks": ["stacking"]}
+
+
+def test_a_recipe_of_exact_checks_needs_no_arms(request_of: Callable[..., Request]) -> None:
+    request = request_of(baseline=CHECKS, claims=checked("stacking"))
+    assert [(cell.arm, cell.seed) for cell in request.plan.cells] == [
+        ("baseline", 0), ("baseline", 1),
+    ]  # fmt: skip
+    task = next(iter(request.trials.values())).config["task"]
+    assert task == {"_target_": "sweeper.training.checks.run", "checks": ["stacking"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "baseline", "message"),
+    [
+        ("staking", CHECKS, "there is no check 'staking'. Did you mean 'stacking'?"),
+        ("staking", {}, "there is no check 'staking'. Did you mean 'stacking'?"),
+        ("val_loss", {}, "there is no check 'val_loss'. The checks are: "),
+        (
+            "losses_agree", CHECKS,
+            "no arm runs the check 'losses_agree': add it to task.checks of an arm with "
+            "task=checks.",
+        ),
+    ],
+)  # fmt: skip
+def test_a_check_that_no_arm_could_report_is_refused(
+    request_of: Callable[..., Request], name: str, baseline: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(RequestError) as raised:
+        request_of(baseline=baseline, claims=checked(name))
+    assert str(raised.value).startswith(f"recipe study: claim E1: {message}")
+
+
+def test_an_arm_beside_others_may_run_the_checks(request_of: Callable[..., Request]) -> None:
+    arm = {"name": "checked", "set": CHECKS}
+    assert len(request_of(arms=[arm], claims=checked("stacking")).plan.cells) == 4
+
+
+def test_a_task_of_the_users_may_report_any_check(request_of: Callable[..., Request]) -> None:
+    own = {"task": "custom", "task._target_": "mine.train"}
+    assert request_of(baseline=own, claims=checked("conserves_energy")).plan.cells
+
+
+def test_one_check_may_be_run_by_itself(request_of: Callable[..., Request]) -> None:
+    only = request_of("task.checks=[losses_agree]", baseline=CHECKS, claims=checked("stacking"))
+    assert only.plan.is_variant
+    with pytest.raises(RequestError, match="there is no check 'staking'"):
+        request_of("task.checks=[losses_agree]", baseline=CHECKS, claims=checked("staking"))

@@ -68,7 +68,7 @@ def _rows(evidence: Evidence, claim: Claim) -> Iterator[dict[str, Any]]:
         verdicts[line.removeprefix(claim.id)] = finding.verdict
         yield _row(evidence, line, source, finding) | {
             "statement": assertion.statement, "documented": assertion.documented,
-            "reason": joined(finding.reason, *_warned_of(evidence, assertion)),
+            "reason": joined(finding.reason, *_noted_of(evidence, assertion)),
         }  # fmt: skip
     if claim.parts:
         reason = ", ".join(f"{letter} {verdict}" for letter, verdict in verdicts.items())
@@ -76,14 +76,16 @@ def _rows(evidence: Evidence, claim: Claim) -> Iterator[dict[str, Any]]:
         yield _row(evidence, claim.id, source, whole) | {"statement": claim.statement}
 
 
-def _warned_of(evidence: Evidence, assertion: Assertion) -> Iterator[str]:
-    """What is to be mended in the searches of the arms that the verdict rests on."""
+def _noted_of(evidence: Evidence, assertion: Assertion) -> Iterator[str]:
+    """Of the arms that the verdict rests on: why they do not apply, what to mend in searches."""
     arms: list[str | None] = [*assertion.arms_named()]
     if isinstance(assertion, Comparison | Exact) and assertion.arm in evidence.grid.index:
         arms.append(evidence.reference_of(assertion.arm, assertion.reference))
     if isinstance(assertion, Comparison) and assertion.effect is not None:
         arms += evidence.plan.factorial
     for arm in dict.fromkeys(arms):
+        if arm in evidence.skipped:
+            yield f"{arm} is skipped: {evidence.skipped[arm]}"
         yield from evidence.warnings.get(arm or "", ())
 
 

@@ -1,7 +1,6 @@
 """Claims about what happens in a run, decided on its share of seeds; and about equality."""
 
 import math
-from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -9,18 +8,13 @@ from sweeper.claim import Diagnosed, Diverges, Exact, Reaches
 from sweeper.evidence import diagnosis
 from sweeper.evidence.findings import Evidence, Finding
 from sweeper.evidence.power import further_seeds_for_share, in_words
-from sweeper.evidence.runs import Run
+from sweeper.evidence.runs import NOT_ASKED, Run
 from sweeper.evidence.sequential import nominal_level
 from sweeper.evidence.statistics import LEVEL, Array, median, share_bounds, share_verdict
 from sweeper.evidence.wording import dropped, joined, short
-from sweeper.metric import parse
-from sweeper.plan import Plan
+from sweeper.metric import last, parse
 from sweeper.recipe import Looks
 from sweeper.trial import RESULTS
-
-# A named check of an exact claim: whether it holds, and a sentence.
-Check = Callable[[Plan, Sequence[Run]], tuple[bool, str]]
-CHECKS: dict[str, Check] = {}
 
 Event = Reaches | Diverges | Diagnosed
 
@@ -164,7 +158,43 @@ def judge_exact(evidence: Evidence, assertion: Exact) -> Finding:
 
 
 def _checked(evidence: Evidence, name: str) -> Finding:
-    if name not in CHECKS:
-        return Finding("undecided", f"no check of that name: {name!r}")
-    holds, reason = CHECKS[name](evidence.plan, evidence.runs)
-    return Finding("reproduced" if holds else "contradicted", reason)
+    """Holds where every run that reports the metric `name` reports 1."""
+    runs = [run for row in evidence.grid.runs for run in row if run.status != NOT_ASKED]
+    values = {run.trial_id: _check_value(run, name) for run in runs}
+    told = [run for run in runs if values[run.trial_id] is not None]
+    if not told:
+        ended = dropped([run.status for run in runs if run.status not in RESULTS], of=len(runs))
+        return Finding("undecided", joined(f"no run reports {name}", ended), n=0, metric=name)
+    arms = list(dict.fromkeys(run.arm for run in told))
+    # an arm that reports it at one seed was to report it at all of them
+    due = [run for run in runs if run.arm in arms]
+    silent = [_silence(run, name) for run in due if values[run.trial_id] is None]
+    failed = [run for run in told if values[run.trial_id] != 1]
+    reason = f"holds in {len(told) - len(failed)} of {len(told)} runs"
+    if failed:
+        reason = f"{_failure(failed[0], name, names_arm=len(arms) > 1)}; {reason}"
+    differences = [d for run in told if (d := _difference(run, name)) is not None]
+    return Finding(
+        "contradicted" if failed else "reproduced",
+        joined(reason, dropped(silent, of=len(due))),
+        max(differences, default=math.nan), n=len(told), arm=", ".join(arms), metric=name,
+    )  # fmt: skip
+
+
+def _check_value(run: Run, name: str) -> float | None:
+    return last(name, run.metrics, run.curve) if run.status in RESULTS else None
+
+
+def _silence(run: Run, name: str) -> str:
+    return run.status if run.status not in RESULTS else f"without {name}"
+
+
+def _difference(run: Run, name: str) -> float | None:
+    return last(f"{name}_difference", run.metrics, run.curve)
+
+
+def _failure(run: Run, name: str, *, names_arm: bool) -> str:
+    place = f"arm {run.arm!r}, " if names_arm else ""
+    value, difference = _check_value(run, name), _difference(run, name)
+    by = "" if difference is None else f" (difference {short(difference)})"
+    return f"{place}seed {run.seed}: {name} is {value:g}, not 1{by}"

@@ -12,6 +12,7 @@ from sweeper.evidence.effects import contrast, effect_families
 from sweeper.evidence.measures import Grid, Measure, as_reported
 from sweeper.evidence.runs import Run
 from sweeper.evidence.searches import Warnings, warnings
+from sweeper.evidence.skipped import skipped
 from sweeper.evidence.variance import Variance, shared_training
 from sweeper.factorial import Effect
 from sweeper.plan import Plan
@@ -52,6 +53,11 @@ class Evidence:
     def warnings(self) -> Warnings:
         """What is to be mended before a searched arm is believed, by arm."""
         return warnings(self.plan)
+
+    @cached_property
+    def skipped(self) -> dict[str, str]:
+        """Why arms do not apply, by arm."""
+        return skipped(self.runs)
 
     def family(self, assertion: Assertion) -> Family:
         """Of the metric that the assertion speaks of: the recipe's first if it names none."""

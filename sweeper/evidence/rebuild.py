@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import pandas as pd
 
-from sweeper.evidence import claims, tables
+from sweeper.evidence import claims, skipped, tables
 from sweeper.evidence.columns import plain
 from sweeper.evidence.csvfile import read_csv
 from sweeper.evidence.mixture import VERSIONS
@@ -12,7 +12,7 @@ from sweeper.evidence.runs import Run
 from sweeper.folders import Outputs
 from sweeper.plan import Plan
 from sweeper.recipe_file import recipe_order
-from sweeper.records import Attempt, Reader
+from sweeper.records import Attempt, Read, Reader
 from sweeper.targets import OWN
 
 
@@ -21,7 +21,7 @@ def runs_of(plan: Plan, reader: Reader) -> list[Run]:
     asked = {cell.trial_id for cell in plan.cells}
     statuses = reader.statuses(asked)  # first: what ends meanwhile is not done without answer
     answers = {answer.trial_id: answer for answer in reader.answers(asked)}
-    losses = {arm: _loss(reader, trial_id) for arm, trial_id in _one_of_each_arm(plan).items()}
+    losses, read = _of_tasks(reader, plan)
     ran_with = _RanWith(reader)
     runs = []
     for cell in plan.cells:
@@ -31,14 +31,16 @@ def runs_of(plan: Plan, reader: Reader) -> list[Run]:
             runs.append(Run(*base, statuses.get(cell.trial_id, "waiting")))
             continue
         end = found.ending
+        told = read.get(cell.trial_id)
         runs.append(
             Run(
                 *base, end.status, found.attempt, found.device, end.duration_s, end.metrics,
                 end.curve, end.error, axes=dict(cell.axes), loss=losses[cell.arm],
-                ran_with=ran_with.of(found),
+                ran_with=ran_with.of(found), read=told.keys if told else None,
+                read_all_told=told is not None and told.is_whole,
             )
         )  # fmt: skip
-    return runs
+    return skipped.marked(plan, runs)
 
 
 class _RanWith:
@@ -62,11 +64,16 @@ def _one_of_each_arm(plan: Plan) -> dict[str, str]:
     return {cell.arm: cell.trial_id for cell in plan.cells}
 
 
-def _loss(reader: Reader, trial_id: str) -> str:
-    """What a trial minimises; of a user's own task nobody knows."""
-    config = reader.trial(trial_id)[0].config
-    is_own = config["task"]["_target_"].startswith(OWN)
-    return str(config["loss"]["name"]) if is_own else ""
+def _of_tasks(reader: Reader, plan: Plan) -> tuple[dict[str, str], dict[str, Read]]:
+    """What the trials of each arm minimise; of a user's own task, instead, what it read."""
+    losses, theirs = {}, set()
+    for arm, trial_id in _one_of_each_arm(plan).items():
+        config = reader.trial(trial_id)[0].config
+        is_own = config["task"]["_target_"].startswith(OWN)
+        losses[arm] = str(config["loss"]["name"]) if is_own else ""
+        theirs |= set() if is_own else {arm}
+    asked = {cell.trial_id for cell in plan.cells if cell.arm in theirs}
+    return losses, reader.read_keys(asked) if asked else {}
 
 
 def rebuild(outputs: Outputs, names: Iterable[str]) -> Iterator[tuple[str, tables.Tables]]:

@@ -30,3 +30,6 @@ class Run:
     axes: Mapping[str, Any] = field(default_factory=dict)  # what a search proposed
     # Versions by library, and a digest for each file of the user's, by path.
     ran_with: Mapping[str, str] = field(default_factory=dict)
+    # The keys that a task of the user's read; None where nobody took note, as of our own.
+    read: frozenset[str] | None = None
+    read_all_told: bool = True  # whether every attempt that led here told what it read

@@ -22,10 +22,19 @@ from sweeper.executors.job import Job
 from sweeper.fingerprint import calls_user_code, imported
 from sweeper.folders import new_file, private
 from sweeper.masking import masked
-from sweeper.trial import Config, Ending
+from sweeper.trial import Config, Ending, read_all
 
 Report = Callable[[float, Mapping[str, float]], None]
 _CONTRACT = "train(config, *, seed, device, report, workdir)"
+_has_forked = False
+
+
+def _note_fork() -> None:
+    global _has_forked
+    _has_forked = True
+
+
+os.register_at_fork(before=_note_fork)
 
 
 class Curve:
@@ -71,6 +80,7 @@ def perform(job: Job, device: str, report: Report) -> tuple[Ending, str]:
     started = time.perf_counter()
     status, metrics, error, mend = "done", dict[str, float](), "", ""
     is_the_users = calls_user_code(job.config)
+    read = None if job.is_check or _is_own(job.config) else set[str]()
     if is_the_users:
         imported.begin()
     try:
@@ -79,7 +89,7 @@ def perform(job: Job, device: str, report: Report) -> tuple[Ending, str]:
         if job.is_check:
             check(job)
         else:
-            metrics = _call_task(job, device, report)
+            metrics = _call_task(job, Config(job.config, read), device, report)
             status = _done_or_diverged(metrics)
     except Pruned:
         status = "pruned"
@@ -100,8 +110,9 @@ def perform(job: Job, device: str, report: Report) -> tuple[Ending, str]:
     duration_s = time.perf_counter() - started
     sources = imported.digests() if is_the_users else {}
     ending = Ending(
-        status, metrics, {}, error, duration_s, _versions(), sources=sources, data=job.data
-    )
+        status, metrics, {}, error, duration_s, _versions(), sources=sources, data=job.data,
+        read=None if read is None else sorted(map(_text, read.copy())),
+    )  # fmt: skip
     return ending, mend
 
 
@@ -112,7 +123,13 @@ def _let_import_from_here() -> None:
         sys.path.append(here)
 
 
-def _call_task(job: Job, device: str, report: Report) -> dict[str, float]:
+def _is_own(config: Mapping[str, Any]) -> bool:
+    """Whether the task is ours, which reads all that there is."""
+    return str(config.get("task", {}).get("_target_", "")).startswith(targets.OWN)
+
+
+def _call_task(job: Job, config: Config, device: str, report: Report) -> dict[str, float]:
+    global _has_forked
     task = targets.load(job.config["task"]["_target_"])
     with writing(Path(job.folder)):
         work = _make_folder(job)
@@ -123,16 +140,20 @@ def _call_task(job: Job, device: str, report: Report) -> dict[str, float]:
         curve.add(_number("step", step), checked)
         report(step, checked)
 
-    own = job.config["task"]["_target_"].startswith(targets.OWN)
-    if own:
+    if _is_own(job.config):
         # Only the built-in task keeps rendered data; a user's own imports nothing of it.
         from sweeper.training.data import cache_at
 
         cache_at(Path(job.cache))
-    with one_thread():
-        returned = task(
-            Config(job.config), seed=job.seed, device=device, report=report_checked, workdir=work
-        )
+    _has_forked = False
+    try:
+        with one_thread():
+            returned = task(
+                config, seed=job.seed, device=device, report=report_checked, workdir=work
+            )
+    finally:
+        if _has_forked:  # what a fork of the user's reads nobody hears of
+            read_all(config)
     return {**curve.last(), **_checked_result(returned, job.config["task"]["_target_"])}
 
 

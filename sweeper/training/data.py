@@ -28,6 +28,7 @@ from PIL import Image
 from sweeper.errors import RequestError
 from sweeper.training import captcha as characters
 from sweeper.training import streams
+from sweeper.training.toy import draw
 
 Array = NDArray[Any]
 
@@ -76,6 +77,29 @@ def captcha(
         interference=interference,
     )
     return x, y
+
+
+def toy(
+    *, seed: int, kind: str, samples: int, errors: str, spread: float, turns: float
+) -> tuple[Array, ...]:
+    """Samples of a known law: (x, y) of two classes, or four parts of numbers."""
+    return draw(
+        kind=kind, samples=samples, seed=seed, errors=errors, spread=spread, turns=turns
+    )  # fmt: skip
+
+
+def digit_pairs(*, seed: int, samples: int, noise: float) -> tuple[Array, ...]:
+    """Images of digits (samples, 8, 8), 0–255, and as targets other digits (samples, 1, 8, 8).
+
+    Targets have mean 0 and standard deviation 2.5, and both parts are the same samples.
+    """
+    pixels, _ = digits()
+    rng = streams.generator(seed, "digit_pairs")
+    chosen = rng.permutation(len(pixels))[: 2 * samples]
+    inputs, targets = pixels[chosen[:samples]], pixels[chosen[samples:], None]
+    x = np.clip(inputs + rng.normal(scale=noise, size=inputs.shape), 0, 255).astype(np.float32)
+    y = ((targets - targets.mean()) * (2.5 / targets.std())).astype(np.float32)
+    return x, y, x, y
 
 
 def folder(path: str, image_size: int) -> tuple[Array, Array]:

@@ -1,6 +1,7 @@
 """Starting weights of every linear and convolutional layer, whoever wrote the model.
 
-All choices but `default` set the biases to zero. They draw from torch's global generator.
+All choices but `default` set the biases too, to zero unless told otherwise. They draw from torch's
+global generator, the biases after all weights, so that these stay the same.
 """
 
 import math
@@ -25,11 +26,15 @@ def initialise(model: nn.Module, init: Mapping[str, Any]) -> None:
     """Draw the weights anew as `init` says; norm layers keep their start (scale 1, shift 0)."""
     if init["name"] == "default":
         return
-    for layer in weight_layers(model):
+    layers = weight_layers(model)
+    for layer in layers:
         assert isinstance(layer.weight, Tensor)
         _draw(layer.weight, init)
+    for layer in layers:
         if isinstance(layer.bias, Tensor):
-            nn.init.zeros_(layer.bias)
+            nn.init.constant_(layer.bias, init["bias_value"])
+            if init["bias_std"]:
+                nn.init.normal_(layer.bias, init["bias_value"], init["bias_std"])
 
 
 def _draw(weight: Tensor, init: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from sweeper.training import streams
+from sweeper.training.order import Order
 from sweeper.training.prepare import Prepared
 
 NAME = "samples.npz"
@@ -40,9 +40,13 @@ def write(folder: Path, found: Arrays | None) -> None:
 
 
 def pick(
-    data: Prepared, seed: int, answered: tuple[Tensor, Tensor, Tensor] | None, loss: str
+    data: Prepared,
+    order: Order,
+    answered: tuple[Tensor, Tensor, Tensor] | None,
+    loss: str,
 ) -> Arrays | None:
-    """The first images of the first batch, and the validation images with the worst mistakes.
+    """The first images of a fresh `order`, before any augmentation, and the validation images with
+    the worst mistakes.
 
     `answered` holds x, y and outputs (samples, classes) of the validation part. None for anything
     but images with classes, and where the answers are none: a net that became NaN, say.
@@ -53,8 +57,7 @@ def pick(
     if outputs.shape != (len(y), len(data.classes)) or not bool(outputs.isfinite().all()):
         return None
     names = [name[:_LONGEST_LABEL] for name in data.classes]
-    order = torch.randperm(len(data.train_x), generator=streams.torch_generator(seed, "order"))
-    first = order[:TRAINING].to(data.train_x.device)
+    first = order.next()[:TRAINING].to(data.train_x.device)
     train_images, train_range = _as_pixels(data.train_x, first)
     losses, predicted, probability = _judged(outputs, y, loss)
     is_wrong = predicted != y

@@ -1,12 +1,17 @@
 """One seed, split by name into independent streams of randomness, the same in every arm."""
 
 import zlib
+from collections.abc import Mapping
 
 import numpy as np
 import torch
+from torch import Tensor
 
 # The names in use; any other name works as well.
-NAMES = ("split", "init", "order", "dropout", "evaluation", "augmentation")
+NAMES = (
+    "split", "init", "order", "dropout", "evaluation", "augmentation", "input_noise",
+    "mining", "pretraining", "probes",
+)  # fmt: skip
 
 
 def sequence(seed: int, name: str) -> np.random.SeedSequence:
@@ -27,3 +32,16 @@ def number(seed: int, name: str) -> int:
 def torch_generator(seed: int, name: str) -> torch.Generator:
     """A torch generator (CPU) at the start of the stream."""
     return torch.Generator().manual_seed(number(seed, name))
+
+
+def global_state(device: torch.device) -> dict[str, Tensor]:
+    """Of torch's global generators: dropout draws from that of the device it runs on."""
+    state = {"cpu": torch.get_rng_state()}
+    return state | {"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else state
+
+
+def set_global_state(device: torch.device, state: Mapping[str, Tensor]) -> None:
+    """Stand where `state` was taken."""
+    torch.set_rng_state(state["cpu"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"], device)

@@ -233,7 +233,7 @@ WRONG = {
     "two-recipes": (("-m", "lr_ladder", "val_loss_not_falling", "optim.lr=1,2"), "-m sweeps on the baseline of one recipe, or of none: name one at most."),
     "every-recipe": (("-m", "all", "optim.lr=1,2"), "name one at most."),
     "recipe-without-a-list": (("-m", "lr_ladder", "optim.lr=1"), "-m replaces the arms of lr_ladder by lists of values, and there is none: list some, as in optim.lr=0.1,0.01, or leave -m out."),
-    "no-such-recipe": (("-m", "lr_laddr", "optim.lr=1,2"), "unknown recipe 'lr_laddr'. Did you mean 'lr_ladder'?"),
+    "no-such-recipe": (("-m", "lr_laddr", "optim.lr=1,2"), "unknown recipe 'lr_laddr'. Did you mean 'lr_ladder'"),
     "without-m": (("optim.lr=1,2",), "gives several values where one belongs: to compare them add -m (without a recipe also --as NAME)"),
     "unknown-design": (("-m", "--as", "x", "--design", "gird", "optim.lr=1,2"), "--design 'gird' is not known. Did you mean 'grid'?"),
     "design-without-m": (("lr_ladder", "--design", "grid"), "--design, --metric and --smallest-effect say what becomes of lists of values: add -m."),

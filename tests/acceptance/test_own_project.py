@@ -87,7 +87,16 @@ def test_a_shipped_recipe_runs_on_own_model_and_data(project: Path) -> None:
     skipped = [row for row in trials if row["status"] == "skipped"]
     assert {row["status"] for row in trials} <= {"done", "diverged", "skipped"}
     assert len(skipped) < len(trials) / 2
-    assert all("takes no" in row["error"] for row in skipped)
+    assert {row["error"].partition(";")[0] for row in skipped} == {
+        "my_data.spirals takes no 'colors', 'dots'",
+        "my_model.SpiralNet takes no 'hidden_units'",
+        "the arm 'small_batch' has it already",
+        "the arm 'raw_0.01' has it already",
+        "the arm 'raw_0.001' has it already",
+    }
+    reference = {row["arm"]: row["baseline"] for row in rows(project, f"{folder.name}/arms.csv")}
+    assert reference["characters_0.01"] == reference["diabetes_0.01"] == "baseline"
+    assert reference["small_batch"] == "raw_0.01"  # which is what `diabetes_0.01` has come to be
 
 
 @pytest.fixture

@@ -117,8 +117,16 @@ def test_a_metric_that_goes_up_leads_the_same_way(
 def test_of_equal_changes_the_recipes_first_is_taken(
     here: Callable[..., Any], project: Any, walk: Any
 ) -> None:
-    walk(baseline={**WALK["baseline"], "task.x": 0, "task.y": 0}, path={"task.x": 1, "task.y": 1})
-    here(*RUN)
+    project.write(
+        "even.py",
+        "def train(config, *, seed, device, report, workdir):\n"
+        "    return {'val_loss': 1.0 - config.task.x - config.task.y}\n",
+    )
+    walk(
+        baseline={"task._target_": "even.train", "task.x": 0, "task.y": 0},
+        path={"task.x": 1, "task.y": 1},
+    )
+    here(*RUN, "--allow", "even")
     assert rounds(project)[0] == ("1", "task.x=1", "1_task.x=1", "true")
 
 

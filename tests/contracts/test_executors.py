@@ -247,6 +247,7 @@ def test_a_job_that_returns_is_done_with_its_metrics_and_its_curve(
     assert ended.ending.curve == {"step": [0, 1, 2], "loss": [5, 6, 7]}
     assert ended.device.split("@")[0] == "cpu" and ended.ending.duration_s > 0
     assert ended.ending.versions.keys() >= {"sweeper", "python"}
+    assert ended.ending.read == ["task.steps"]
 
 
 def test_a_job_that_raises_is_failed_with_the_exception_and_keeps_what_it_reported(

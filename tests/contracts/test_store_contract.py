@@ -15,7 +15,7 @@ import pytest
 from sweeper.errors import RequestError
 from sweeper.folders import Outputs
 from sweeper.plan import Cell, Plan, PlannedArm
-from sweeper.records import Reader
+from sweeper.records import Read, Reader
 from sweeper.store import Store
 from sweeper.trial import Ending, Trial
 
@@ -72,6 +72,27 @@ def test_what_an_answer_ran_with_is_read_back(store: Store) -> None:
         assert (first.attempt, first.kept, first.versions) == (1, "0c", '{"python": "3.11"}')
         content = reader.content(first.fingerprint or "")
         assert content == {"sources": {"net.py": "0a"}, "data": {"photos": "0b"}}
+
+
+def test_what_was_read_counts_over_the_attempts_that_may_have_left_something(store: Store) -> None:
+    def ends(trial: Trial, *endings: Ending) -> None:
+        for ending in endings:
+            attempt = store.start(trial.trial_id)
+            again = ending.status in ("preempted", "crashed")
+            store.end(trial.trial_id, attempt, "cpu", ending, again=again)
+
+    a, b, c = (replace(DONE, read=[key]) for key in ("a.x", "b.x", "c.x"))
+    killed = Ending("crashed", is_chance=True)
+    with store.turn():
+        ends(TRIAL, a, replace(b, status="preempted"), c)  # the first was run again, from nothing
+        ends(OTHER, killed, a)
+    found = store.read_keys([TRIAL.trial_id, OTHER.trial_id, "0" * 16])
+    assert found == {
+        TRIAL.trial_id: Read(frozenset({"b.x", "c.x"}), is_whole=True),
+        OTHER.trial_id: Read(frozenset({"a.x"}), is_whole=False),
+    }
+    store.forget([OTHER.trial_id])
+    assert store.read_keys([OTHER.trial_id]) == {}
 
 
 def test_a_turn_that_failed_writes_its_fingerprint_again(store: Store) -> None:

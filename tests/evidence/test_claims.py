@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from sweeper.evidence import events
 from sweeper.evidence.claims import COLUMNS, claims_table, together
 from sweeper.evidence.findings import Evidence
 
@@ -206,7 +205,7 @@ def test_on_a_log_scale_a_factor_is_compared(judge) -> None:
         ({"kind": "order", "arms": ["a", "ghost"]}, "there is no arm 'ghost'"),
         ({"kind": "better", "arm": "baseline"}, "'baseline' has no arm to be compared with"),
         ({"kind": "exact", "arm": "baseline"}, "'baseline' has no arm to be compared with"),
-        ({"kind": "exact", "check": "nope"}, "no check of that name: 'nope'"),
+        ({"kind": "exact", "check": "nope"}, "no run reports nope"),
     ],
 )
 def test_a_claim_without_a_subject_is_undecided(judge, claim, reason) -> None:
@@ -356,10 +355,56 @@ def test_two_diverged_runs_are_not_equal_numbers(judge) -> None:
     )  # fmt: skip
 
 
-def test_a_named_check_decides(judge, monkeypatch) -> None:
-    monkeypatch.setitem(events.CHECKS, "counts", lambda plan, runs: (len(runs) == 5, "five runs"))
-    row = judge({"a": BASE}, kind="exact", check="counts")
-    assert (row["verdict"], row["reason"]) == ("reproduced", "five runs")
+HELD = {"metrics": {"counts": 1.0, "counts_difference": 1e-9}}
+FAILED = {"metrics": {"counts": 0.0, "counts_difference": 0.25}}
+SILENT = {"metrics": {"train_loss": 1.0}}
+
+
+@pytest.mark.parametrize(
+    ("arms", "verdict", "reason", "measured", "n"),
+    [
+        pytest.param(
+            {"a": [HELD] * 3}, "reproduced", "holds in 3 of 3 runs", 1e-9, 3, id="everywhere"
+        ),
+        pytest.param(
+            {"a": [HELD, FAILED, FAILED]}, "contradicted",
+            "seed 1: counts is 0, not 1 (difference 0.25); holds in 1 of 3 runs", 0.25, 3,
+            id="not at a seed",
+        ),
+        pytest.param(
+            {"a": [{"metrics": {"counts": 0.5}}]}, "contradicted",
+            "seed 0: counts is 0.5, not 1; holds in 0 of 1 runs", np.nan, 1, id="half",
+        ),
+        pytest.param(
+            {"a": [SILENT] * 2, "b": [HELD, "failed"]}, "reproduced",
+            "holds in 1 of 1 runs; 1 of 2 seeds dropped: 1 failed", 1e-9, 1, id="by one arm",
+        ),
+        pytest.param(
+            {"a": [HELD, SILENT]}, "reproduced",
+            "holds in 1 of 1 runs; 1 of 2 seeds dropped: 1 without counts", 1e-9, 1,
+            id="not reported at a seed",
+        ),
+        pytest.param(
+            {"a": [HELD], "b": [FAILED]}, "contradicted",
+            "arm 'b', seed 0: counts is 0, not 1 (difference 0.25); holds in 1 of 2 runs", 0.25, 2,
+            id="by two arms",
+        ),
+        pytest.param({"a": [SILENT]}, "undecided", "no run reports counts", np.nan, 0, id="none"),
+        pytest.param(
+            {"a": ["crashed", {**HELD, "status": "failed"}]}, "undecided",
+            "no run reports counts; 2 of 2 seeds dropped: 1 crashed, 1 failed", np.nan, 0,
+            id="none came to an end",
+        ),
+    ],
+)  # fmt: skip
+def test_a_named_check_holds_where_every_run_that_reports_it_says_so(
+    judge, arms, verdict, reason, measured, n
+) -> None:
+    row = judge(arms, kind="exact", check="counts")
+    assert (row["verdict"], row["reason"], row["n"], row["metric"]) == (
+        verdict, reason, n, "counts",
+    )  # fmt: skip
+    assert row["measured"] == pytest.approx(measured, nan_ok=True)
 
 
 def test_a_claim_in_parts_has_a_row_per_letter_and_one_for_itself(make_study) -> None:

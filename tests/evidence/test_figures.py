@@ -104,6 +104,19 @@ def test_the_metrics_of_the_recipe_come_first_and_a_log_scale_where_it_says_so(
     assert [a.arm for a in found[0].arms] == ["base", "other"]
 
 
+def test_an_arm_keeps_its_colour_where_another_has_no_curve(make_study: Study) -> None:
+    both = {"step": [0.0, 1.0], "train_loss": [2.0, 1.0], "val_loss": [2.0, 1.5]}
+    one = {name: values for name, values in both.items() if name != "val_loss"}
+    entries = {"baseline": [{"curve": one}], "a": [{"curve": both}], "b": [{"curve": both}]}
+    panels = curves.curves(Evidence(*make_study(entries)))
+    looks = {
+        panel.metric: {arm.arm: canvas.style(arm.place)["color"] for arm in panel.arms}
+        for panel in panels
+    }
+    assert looks["train_loss"] == dict(zip(entries, canvas.COLORS, strict=False))
+    assert looks["val_loss"] == {arm: looks["train_loss"][arm] for arm in ("a", "b")}
+
+
 def test_one_arm_that_is_far_off_does_not_flatten_the_others() -> None:
     near = [curves.of_arm("a", [run_with([1.0, 2.0] * 50)], "train_loss", math.inf)]
     far = curves.of_arm("b", [run_with([1e9])], "train_loss", math.inf)

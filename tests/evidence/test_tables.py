@@ -51,7 +51,7 @@ def test_a_trial_is_a_row_with_its_axes(study) -> None:
     assert trials["trial_id"].tolist() == ["baseline-0", "baseline-1", "lr=0.1-0", "lr=0.1-1"]
     assert trials["betas"].tolist() == ["null", "null", "[0.9,1]", "[0.9,1]"]
     assert trials["epochs"].tolist() == [2, pd.NA, pd.NA, 2]
-    assert trials["diagnosis"].tolist() == ["", "", "", "diverged"]
+    assert trials["diagnosis"].tolist() == ["", "", "", "diverged;lr_too_large"]
     assert trials.loc[0, "val_loss"] == 0.1 + 0.2
     assert trials.loc[0, "grad"] == 2.0  # the last of its curve
 

@@ -92,8 +92,8 @@ def test_the_arms_of_a_paths_later_rounds_count() -> None:
     assert "over 7 comparisons" in said
 
 
-def test_a_check_that_does_not_exist_is_named() -> None:
-    assert sentences([{"kind": "exact", "check": "nope"}]) == ["A1: there is no check 'nope'."]
+def test_a_check_needs_one_seed_and_no_arm() -> None:
+    assert sentences([{"kind": "exact", "check": "stacking"}], n_seeds=1) == []
 
 
 GRID = {"optim.lr": [0.1, 0.01], "model.norm": ["none", "batch"]}

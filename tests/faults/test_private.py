@@ -141,11 +141,17 @@ def beset(swept: Any) -> Any:
     return swept
 
 
-@pytest.mark.parametrize("command", ["list", "plan", "compare", "report", "status", "show"])
+READS = ["list", "plan", "compare", "report", "status", "show", "diagnose"]
+
+
+@pytest.mark.parametrize("command", READS)
 def test_what_only_reads_imports_nothing_from_the_current_folder(beset: Any, command: str) -> None:
     (trial, *_) = [t for (t,) in beset.sql("SELECT trial_id FROM trials")]
     own = ("--recipes", "recipes")
-    words = {"list": own, "plan": ("tiny", *own), "show": (trial,)}.get(command, ())
+    words = {
+        "list": own, "plan": ("tiny", *own), "show": (trial,),
+        "diagnose": ("outputs/ours/curves.csv",),
+    }.get(command, ())  # fmt: skip
     answer = beset.cli(command, *words)
     assert answer.code == 0, answer
     assert not beset.canary.exists(), beset.canary.read_text()

@@ -11,6 +11,7 @@ from attempts import attempt
 
 from sweeper import axes
 from sweeper.training import checkpoint, data, loop
+from sweeper.training.run import Run as TrainingRun
 from sweeper.trial import Config
 
 torch.set_num_threads(1)  # as an executor does: a sum's order depends on it
@@ -86,10 +87,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 @pytest.fixture
 def slow_epochs(monkeypatch: pytest.MonkeyPatch, clock: SimpleNamespace) -> None:
     """Each epoch takes 25 seconds by that clock."""
-    epoch = loop._Run._epoch
+    epoch = TrainingRun._epoch
 
     def slow(run: Any) -> float:
         clock.now += 25
         return epoch(run)
 
-    monkeypatch.setattr(loop._Run, "_epoch", slow)
+    monkeypatch.setattr(TrainingRun, "_epoch", slow)

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from sweeper import targets
 from sweeper.errors import Preempted, Pruned
 from sweeper.training import checkpoint, loop
+from sweeper.training.evaluate import Evaluation
+from sweeper.training.run import Run as TrainingRun
 
 SMALL_CNN = {"_target_": "sweeper.training.models.cnn", "depth": 2, "channels": 4,
              "hidden_units": 8}  # fmt: skip
@@ -50,6 +52,27 @@ CASES: dict[str, dict[str, Any]] = {
         "loss": {"name": "naive_cross_entropy"},
         "optim": {"name": "momentum", "lr": 1.0},
         "train": {"epochs": 4, "stop_when_diverged": False},
+    },
+    "one order": {"train": {"epochs": 4, "shuffle": "once"}},
+    "left gradients": {"train": {"epochs": 4, "clears_gradients": False, "clip_norm": 1.0}},
+    "moved, noisy and penalised": {
+        "model": SMALL_CNN,
+        "train": {"epochs": 4, "augmentation": "shift", "input_noise": 0.3, "l1": 1e-4},
+    },
+    "turned": {"train": {"epochs": 3, "augmentation": "rotate", "augmentation_size": 20}},
+    "hard samples": {"train": {"epochs": 5, "mining": "hard", "mining_every": 2}},
+    "samples at random": {"train": {"epochs": 5, "mining": "random", "mining_every": 2}},
+    "interrupted": {
+        "model": NET_OF_ALL_KINDS, "optim": {"name": "adam"},
+        "train": {"epochs": 5, "interrupt_after": 2, "optimizer_state": "dropped"},
+    },
+    "pretrained": {
+        "data": {"drop_classes": [0, 1, 2]}, "model": NET_OF_ALL_KINDS,
+        "train": {"epochs": 3, "pretrain_epochs": 2},
+    },
+    "probed": {
+        "train": {"epochs": 5, "probes": ["noise", "preactivations", "weights", "steps"],
+                  "watch_class": 8},
     },
     "numbers": {"data": {"_target_": "sweeper.training.data.diabetes"}, "loss": {"name": "mse"}},
 }  # fmt: skip
@@ -98,8 +121,8 @@ def test_it_does_go_on_and_trains_no_epoch_twice(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     trained = count()
-    epoch = loop._Run._epoch
-    monkeypatch.setattr(loop._Run, "_epoch", lambda run: (next(trained), epoch(run))[1])
+    epoch = TrainingRun._epoch
+    monkeypatch.setattr(TrainingRun, "_epoch", lambda run: (next(trained), epoch(run))[1])
     config = config_of(train={"epochs": 6})
     attempt(config, tmp_path / "work", stop_at=4)
     assert capfd.readouterr().err == ""
@@ -111,13 +134,13 @@ def test_it_does_go_on_and_trains_no_epoch_twice(
 def test_a_run_that_diverged_as_it_was_stopped_stays_ended(
     config_of: Runner, whole: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = loop.Evaluation.read
+    read = Evaluation.read
 
     def read_nan_once_trained(self: Any, model: nn.Module) -> dict[str, float]:
         metrics = read(self, model)
         return {**metrics, "train_loss": math.nan} if metrics["train_loss"] < 2 else metrics
 
-    monkeypatch.setattr(loop.Evaluation, "read", read_nan_once_trained)
+    monkeypatch.setattr(Evaluation, "read", read_nan_once_trained)
     config = config_of(train={"epochs": 9})
     metrics, curve = whole(config)
     assert metrics["diverged_step"] == metrics["steps"] < 9 * 7

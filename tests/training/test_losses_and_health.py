@@ -39,6 +39,18 @@ def test_a_loss_for_classes_refuses_numbers_and_says_which_loss_fits() -> None:
         losses.build("cross_entropy", is_classification=False)
 
 
+def test_cross_entropy_on_numbers_is_zero_whatever_they_are_and_so_is_its_gradient() -> None:
+    outputs = torch.tensor([[0.3], [-2.0]], requires_grad=True)
+    loss = losses.build("misapplied_cross_entropy", is_classification=False)
+    value = loss(outputs, torch.tensor([[1.5], [-0.7]]))
+    value.backward()  # type: ignore[no-untyped-call]
+    assert value.item() == 0
+    assert outputs.grad is not None and not outputs.grad.any()
+    assert losses.each("misapplied_cross_entropy")(outputs, torch.ones(2, 1)).tolist() == [0, 0]
+    with pytest.raises(RequestError, match=r"misapplied_cross_entropy needs numbers as targets"):
+        losses.build("misapplied_cross_entropy", is_classification=True)
+
+
 def net_with_one_dead_unit() -> nn.Sequential:
     net = nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1))
     with torch.no_grad():

@@ -9,7 +9,7 @@ from torch import nn
 
 from sweeper.errors import DoesNotApply
 from sweeper.training import init, models
-from sweeper.training.values import Cnn, Mlp
+from sweeper.training.values import Cnn, Fcn, Mlp, Reference, Rnn
 
 
 def mlp(**changes: Any) -> nn.Module:
@@ -76,6 +76,7 @@ def test_layers_without_bias_have_none() -> None:
     assert all(layer.bias is None for layer in init.weight_layers(cnn(bias=False)))
 
 
+ZERO_BIASES = {"bias_value": 0.0, "bias_std": 0.0}
 WIDE: dict[str, Any] = {"input_shape": (400,), "hidden_units": 600, "depth": 1}
 
 
@@ -111,7 +112,7 @@ def test_a_start_has_the_spread_of_its_formula_and_zero_biases(
 ) -> None:
     torch.manual_seed(0)
     net = mlp(**WIDE)
-    init.initialise(net, choice)
+    init.initialise(net, {**ZERO_BIASES, **choice})
     first = init.weight_layers(net)[0]
     assert isinstance(first.weight, torch.Tensor)
     assert isinstance(first.bias, torch.Tensor)
@@ -126,6 +127,114 @@ def test_the_default_start_is_torchs_own_and_norm_layers_keep_theirs() -> None:
     before = [p.clone() for p in net.parameters()]
     init.initialise(net, {"name": "default"})
     assert all(map(torch.equal, before, net.parameters()))
-    init.initialise(net, {"name": "constant", "value": 0.5})
+    init.initialise(net, {"name": "constant", "value": 0.5, **ZERO_BIASES})
     scales = [m.weight for m in net.modules() if isinstance(m, nn.BatchNorm2d)]
     assert all(torch.equal(s, torch.ones_like(s)) for s in scales)
+
+
+def test_biases_start_where_they_are_told_to_and_leave_the_weights_as_they_were() -> None:
+    def started(**biases: float) -> tuple[torch.Tensor, torch.Tensor]:
+        torch.manual_seed(0)
+        net = mlp(depth=3, hidden_units=400)
+        init.initialise(net, {"name": "he", **ZERO_BIASES, **biases})
+        layers = init.weight_layers(net)
+        flat = [torch.cat([getattr(a, n).flatten() for a in layers]) for n in ("weight", "bias")]
+        return flat[0], flat[1]
+
+    weights, zero = started()
+    same, fixed = started(bias_value=-1.5)
+    also, drawn = started(bias_value=2.0, bias_std=0.5)
+    assert torch.equal(weights, same) and torch.equal(weights, also)
+    assert (zero.unique().tolist(), fixed.unique().tolist()) == ([0.0], [-1.5])
+    assert drawn.mean().item() == pytest.approx(2, abs=0.05)
+    assert drawn.std().item() == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("build", [mlp, cnn], ids=["mlp", "cnn"])
+def test_a_cut_gradient_reaches_the_output_layer_alone(build: Any) -> None:
+    net = build(input_shape=(3, 16, 16), cuts_gradient=True)
+    x = torch.rand(4, 3, 16, 16)
+    net(x).sum().backward()
+    learns = [p.grad is not None for p in net.parameters()]
+    assert learns == [False] * (len(learns) - 2) + [True, True]
+    torch.manual_seed(0)
+    cut = build(input_shape=(3, 16, 16), cuts_gradient=True)
+    torch.manual_seed(0)
+    assert torch.equal(cut(x), build(input_shape=(3, 16, 16))(x))
+
+
+def reference(**changes: Any) -> nn.Module:
+    shape = changes.pop("input_shape", (3, 8, 8))
+    return models.reference(input_shape=shape, outputs=10, **Reference(**changes).model_dump())
+
+
+@pytest.mark.parametrize(("side", "inputs"), [(6, 64), (8, 64), (9, 64), (32, 3136)])
+def test_the_reference_net_has_the_inputs_of_its_linear_layer_that_fit(
+    side: int, inputs: int
+) -> None:
+    net = reference(input_shape=(3, side, side))
+    assert kinds(net) == ["Conv2d", "AvgPool2d", "Flatten", "Linear"]
+    assert net[-1].in_features == inputs  # type: ignore[index]
+    assert net(torch.zeros(2, 3, side, side)).shape == (2, 10)
+
+
+def test_the_reference_net_may_have_the_activation_that_the_print_lacks() -> None:
+    assert kinds(reference(activation="relu"))[1] == "ReLU"
+
+
+def test_an_image_too_small_for_the_reference_net_is_told_how_large_it_has_to_be() -> None:
+    with pytest.raises(
+        DoesNotApply,
+        match="model=reference needs images of 6 × 6 pixels or more for its kernel and pooling; "
+        "these have 5 × 9",
+    ):
+        reference(input_shape=(1, 5, 9))
+
+
+def rnn(**changes: Any) -> Any:
+    shape = changes.pop("input_shape", (1, 8, 8))
+    return models.rnn(input_shape=shape, outputs=10, **Rnn(**changes).model_dump())
+
+
+def test_a_recurrent_net_reads_row_by_row_and_from_the_first_again() -> None:
+    net, image = rnn(activation="tanh", hidden_units=5, steps=11), torch.rand(2, 1, 8, 8)
+    state = torch.zeros(2, 5)
+    for t in (0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2):
+        seen = torch.cat([image[:, 0, t], state], dim=1)
+        state = torch.tanh(net.matrices[0](seen))
+    assert torch.equal(net(image), net.output(state))
+
+
+@pytest.mark.parametrize(("shares", "matrices"), [(True, 1), (False, 8)])
+def test_a_recurrent_net_has_one_matrix_or_one_for_each_step(shares: bool, matrices: int) -> None:
+    net = rnn(shares_weights=shares)
+    assert len(init.weight_layers(net)) == matrices + 1
+    net(torch.rand(3, 1, 8, 8)).sum().backward()
+    assert all(p.grad is not None for p in net.parameters())
+
+
+def fcn(outputs: int = 64, **changes: Any) -> nn.Module:
+    values = Fcn(**changes).model_dump()
+    return models.fcn(input_shape=(1, 8, 8), outputs=outputs, **values)
+
+
+def test_an_image_goes_in_and_an_image_of_its_size_comes_out() -> None:
+    net = fcn(depth=2, norm="batch", kernel_size=5)
+    assert kinds(net) == [*["Conv2d", "BatchNorm2d", "ReLU"] * 2, "Conv2d"]
+    assert net(torch.zeros(2, 1, 8, 8)).shape == (2, 1, 8, 8)
+    assert fcn(outputs=192, depth=1)(torch.zeros(2, 1, 8, 8)).shape == (2, 3, 8, 8)
+    assert sum(isinstance(m, nn.Conv2d) for m in fcn().modules()) == 17
+
+
+def test_targets_that_are_no_image_do_not_apply_to_it() -> None:
+    with pytest.raises(
+        DoesNotApply,
+        match="model=fcn answers with an image of 8 × 8 pixels, and a target has 10 numbers",
+    ):
+        fcn(outputs=10)
+
+
+@pytest.mark.parametrize("build", [reference, rnn], ids=["reference", "rnn"])
+def test_what_reads_images_does_not_apply_to_vectors(build: Any) -> None:
+    with pytest.raises(DoesNotApply, match=r"needs images; a sample has shape \(64,\)"):
+        build(input_shape=(64,))

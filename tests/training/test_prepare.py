@@ -1,30 +1,16 @@
 """Which samples a trial sees, and how they are scaled."""
 
+import hashlib
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from tiny import IMAGES, NUMBERS, X, Y, names, prepared
 
 from sweeper.errors import RequestError
 from sweeper.training import prepare
 from sweeper.training.values import Data
-
-RANDOM = np.random.default_rng(0)
-X = RANDOM.normal(5, 3, (100, 4)).astype(np.float32)
-X[:, 0] = np.arange(100)  # names each sample
-Y = np.arange(100) % 5
-IMAGES = RANDOM.integers(0, 256, (50, 6, 7, 3), dtype=np.uint8)
-NUMBERS = RANDOM.normal(100, 20, 100).astype(np.float32)
-
-
-def prepared(raw: Any, seed: int = 0, **changes: Any) -> prepare.Prepared:
-    axes = {**Data(scaling="none").model_dump(), **changes}
-    return prepare.prepare(raw, axes, seed)
-
-
-def names(part: torch.Tensor) -> list[float]:
-    return part[:, 0].tolist()
 
 
 def test_fewer_training_samples_are_among_more_in_one_order() -> None:
@@ -194,3 +180,70 @@ def test_an_axis_that_does_not_fit_the_data_is_named(
     with pytest.raises(RequestError) as raised:
         prepared((X, y), **axes)
     assert str(raised.value).startswith(message)
+
+
+# Each axis of Data, set to something else than its default on arrays that can follow it.
+OTHERWISE: dict[str, tuple[Any, dict[str, Any]]] = {
+    "train_samples": ((X, Y), {"train_samples": 9}),
+    "validation_samples": ((X, Y), {"validation_samples": 9}),
+    "split": ((X, Y), {"split": "k_fold"}),
+    "folds": ((X, Y), {"split": "k_fold", "folds": 4}),
+    "order": ((X, Y), {"order": "by_class"}),
+    "color": ((IMAGES, Y[:50]), {"color": "grey"}),
+    "scaling": ((X, Y), {"scaling": "standardize_by_variance"}),
+    "statistics": ((IMAGES, Y[:50]), {"scaling": "standardize_channel", "statistics": "mnist"}),
+    "target_scaling": ((X, NUMBERS), {"target_scaling": "center"}),
+    "drop_classes": ((X, Y), {"drop_classes": ["1"]}),
+    "class_samples": ((X, Y), {"class_samples": {"1": 2}}),
+    "blank_share": ((IMAGES, Y[:50]), {"blank_share": 0.5}),
+    "label_noise": ((X, Y), {"label_noise": 0.5}),
+    "label_shift": ((X, Y), {"label_shift": 1}),
+    "outlier_share": ((X, Y), {"outlier_share": 0.1}),
+    "outlier_in": ((X, NUMBERS), {"outlier_share": 0.1, "outlier_in": "targets"}),
+    "outlier_size": ((X, Y), {"outlier_share": 0.1, "outlier_size": 9.0}),
+    "clean_beyond": ((X, Y), {"clean_beyond": 2.0}),
+    "median_filter": ((IMAGES, Y[:50]), {"median_filter": 3}),
+    "orientations": ((IMAGES[:, :, :6], Y[:50]), {"orientations": 4}),
+    "crop_width": ((IMAGES, Y[:50]), {"crop_width": 5}),
+    "layout": ((IMAGES, Y[:50]), {"layout": "reshape"}),
+    "decades": ((X, Y), {"decades": 3.0}),
+    "squash": ((X, Y), {"squash": "tanh_scaled"}),
+    "squash_at": ((X, Y), {"squash": "tanh_scaled", "squash_at": 2.0}),
+    "useless_inputs": ((X, Y), {"useless_inputs": 1}),
+    "mismatch": ((X, Y), {"scaling": "unit", "mismatch": "unscaled"}),
+    "validation_shift": ((IMAGES, Y[:50]), {"validation_shift": 1}),
+    "validation_rotation": ((IMAGES, Y[:50]), {"validation_rotation": 20.0}),
+    "validation_zoom": ((IMAGES, Y[:50]), {"validation_zoom": 0.2}),
+    "dimensions": ((X, Y), {"dimensions": 2}),
+}
+
+
+def as_bytes(data: prepare.Prepared) -> list[tuple[tuple[int, ...], bytes]]:
+    parts = (data.train_x, data.train_y, data.val_x, data.val_y)
+    return [(tuple(part.shape), part.numpy().tobytes()) for part in parts]
+
+
+@pytest.mark.parametrize("axis", sorted(set(Data.model_fields) - {"seed"}))
+def test_each_axis_acts_alike_each_time_by_the_trials_seed_and_never_on_the_source(
+    axis: str,
+) -> None:
+    raw, axes = OTHERWISE[axis]
+    kept = [np.array(array) for array in raw]
+    for array in raw:
+        array.setflags(write=False)  # as a memory-mapped one is
+    once, again = prepared(raw, 3, **axes), prepared(raw, 3, **axes)
+    assert as_bytes(once) == as_bytes(again)
+    without = {k: v for k, v in axes.items() if k != axis}
+    assert as_bytes(once) != as_bytes(prepared(raw, 3, **without))
+    assert all(np.array_equal(*pair) for pair in zip(raw, kept, strict=True))
+    assert {part.dtype for part in (once.train_x, once.val_x)} == {torch.float32}
+
+
+def test_what_is_prepared_stays_the_same_to_the_last_bit() -> None:
+    # When this changes, every recorded trial would end otherwise if it ran again.
+    found = hashlib.sha256()
+    for raw in ((X, Y), (X, NUMBERS), (IMAGES, Y[:50])):
+        for scaling in ("none", "unit"):  # exact on every machine
+            for _, part in as_bytes(prepared(raw, 1, scaling=scaling, train_samples=30)):
+                found.update(part)
+    assert found.hexdigest()[:16] == "3fb847310fdb8b5d"

@@ -10,13 +10,19 @@ import numpy as np
 import pytest
 import torch
 
-from sweeper.training import loop, prepare, samples, streams
+from sweeper.training import prepare, samples, streams
+from sweeper.training.order import Order
 from sweeper.training.prepare import Prepared
+from sweeper.training.run import Run as TrainingRun
 
 CAPTCHA = {
     "_target_": "sweeper.training.data.captcha", "images": 120, "validation_samples": 40,
 }  # fmt: skip
 CNN = {"_target_": "sweeper.training.models.cnn", "depth": 1, "channels": 4, "dropout": 0.2}
+
+
+def order(count: int) -> Order:
+    return Order(count, "every_epoch", seed=0)
 
 
 def left(folder: Path) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
@@ -41,6 +47,15 @@ def test_a_trial_leaves_the_first_images_it_trained_on_as_the_net_was_fed_them(
     assert about["train_label"] == labels
     assert (train.shape, val.shape) == ((16, 16, 16, 3), (32, 16, 16, 3))
     assert (train.dtype, val.dtype) == (np.uint8, np.uint8)
+
+
+def test_images_that_are_never_shuffled_are_shown_as_they_stand(
+    run: Callable[..., Any], config_of: Callable[..., Any], tmp_path: Path
+) -> None:
+    run(data=CAPTCHA, model=CNN, train={"shuffle": "never"})
+    data = prepare.load(config_of(data=CAPTCHA)["data"], 0)
+    labels = [data.classes[i] for i in data.train_y[:16].tolist()]
+    assert left(tmp_path)[0]["train_label"] == labels
 
 
 def test_the_worst_mistakes_come_first_then_the_least_certain(
@@ -71,7 +86,7 @@ def test_no_number_is_another_for_it(
     with_them = run(**own)
     assert (tmp_path / samples.NAME).exists()
     monkeypatch.setattr(samples, "write", lambda folder, found: None)
-    monkeypatch.setattr(loop._Run, "sampled", lambda self, seed: None)
+    monkeypatch.setattr(TrainingRun, "sampled", lambda self, seed: None)
     assert repr(run(**own)) == repr(with_them)
 
 
@@ -98,7 +113,7 @@ def test_what_has_no_pictures_or_no_answers_leaves_none(
 def test_vectors_leave_none() -> None:
     x, y = torch.rand(20, 64), torch.arange(20) % 2
     data = Prepared(x, y, x, y, ("a", "b"))
-    assert samples.pick(data, 0, (x, y, torch.rand(20, 2)), "cross_entropy") is None
+    assert samples.pick(data, order(20), (x, y, torch.rand(20, 2)), "cross_entropy") is None
 
 
 def test_a_disk_without_room_costs_the_images_and_not_the_trial(
@@ -124,7 +139,10 @@ def test_a_link_that_lies_there_is_not_followed(run: Callable[..., Any], tmp_pat
 def test_large_images_are_thinned(tmp_path: Path) -> None:
     x, y = torch.rand(50, 3, 200, 100), torch.arange(50) % 2
     found = samples.pick(
-        Prepared(x, y, x, y, ("a" * 99, "b")), 0, (x, y, torch.rand(50, 2)), "cross_entropy"
+        Prepared(x, y, x, y, ("a" * 99, "b")),
+        order(50),
+        (x, y, torch.rand(50, 2)),
+        "cross_entropy",
     )
     assert found is not None
     assert found["train_images"].shape == (16, 50, 25, 3)
@@ -140,7 +158,7 @@ def test_it_takes_no_time_to_speak_of(tmp_path: Path) -> None:
         folder = tmp_path / str(place)
         folder.mkdir()
         started = time.process_time()  # the machine may be busy with other things
-        samples.write(folder, samples.pick(data, 0, answered, "cross_entropy"))
+        samples.write(folder, samples.pick(data, order(1000), answered, "cross_entropy"))
         return time.process_time() - started
 
     assert min(map(once, range(15))) < 0.003

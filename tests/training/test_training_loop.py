@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from sweeper import targets
-from sweeper.errors import RequestError
+from sweeper.errors import DoesNotApply, RequestError
 from sweeper.training import evaluate, loop, losses, prepare
 from sweeper.training.evaluate import Evaluation
-from sweeper.training.loop import _batch_bounds
+from sweeper.training.order import batch_bounds
 from sweeper.training.values import Train
 
 MLP = "sweeper.training.models.mlp"
@@ -153,23 +153,33 @@ def test_reading_a_net_puts_its_mode_its_buffers_and_the_random_state_back() -> 
 
 def test_a_single_sample_left_over_joins_the_batch_before_when_read() -> None:
     x = torch.arange(9.0)
-    assert [len(b) for b, _ in evaluate._batches(x, x, 4)] == [4, 5]
-    assert [len(b) for b, _ in evaluate._batches(x, x, 5)] == [5, 4]
-    assert [len(b) for b, _ in evaluate._batches(x, x, 1)] == [1] * 9
+    assert [len(b) for b, _ in evaluate.batches(x, x, 4)] == [4, 5]
+    assert [len(b) for b, _ in evaluate.batches(x, x, 5)] == [5, 4]
+    assert [len(b) for b, _ in evaluate.batches(x, x, 1)] == [1] * 9
 
 
 def test_a_last_batch_of_one_sample_is_left_out_only_under_batch_norm() -> None:
     plain, norm = nn.Linear(1, 1), nn.BatchNorm1d(1)
-    assert _batch_bounds(9, 4, plain) == [(0, 4), (4, 8), (8, 9)]
-    assert _batch_bounds(9, 4, norm) == [(0, 4), (4, 8)]
-    assert _batch_bounds(10, 4, norm) == [(0, 4), (4, 8), (8, 10)]
-    assert _batch_bounds(1, 4, norm) == [(0, 1)]
-    assert len(_batch_bounds(3, 1, norm)) == 3
+    assert batch_bounds(9, 4, plain) == [(0, 4), (4, 8), (8, 9)]
+    assert batch_bounds(9, 4, norm) == [(0, 4), (4, 8)]
+    assert batch_bounds(10, 4, norm) == [(0, 4), (4, 8), (8, 10)]
+    assert batch_bounds(1, 4, norm) == [(0, 1)]
+    assert len(batch_bounds(3, 1, norm)) == 3
 
 
-def test_batch_norm_over_single_vectors_fails_with_torchs_own_reason(run: Runner) -> None:
-    with pytest.raises(ValueError, match="Expected more than 1 value per channel when training"):
-        run(model=NET_OF_ALL_KINDS, train={"batch_size": 1})
+@pytest.mark.parametrize(
+    "train",
+    [{"batch_size": 1}, {"evaluation_batch_size": 1, "evaluation_mode": "train"}],
+    ids=["trained", "read"],
+)
+def test_batch_norm_over_single_vectors_does_not_apply_and_says_so(run: Runner, train: Any) -> None:
+    with pytest.raises(
+        DoesNotApply,
+        match=r"^BN cannot normalise one value per channel: BatchNorm1d is fed a batch of one "
+        r"sample\. Take larger batches, or a net without BN\.$",
+    ):
+        run(model=NET_OF_ALL_KINDS, train=train)
+    assert run(model={**SMALL_CNN, "norm": "batch"}, data={"train_samples": 20}, train=train)
 
 
 @pytest.mark.parametrize(

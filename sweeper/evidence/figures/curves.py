@@ -54,6 +54,7 @@ class ArmCurve:
     low: Array
     high: Array
     ends: tuple[tuple[float, float], ...] = ()
+    place: int = 0  # among the recipe's arms: an arm has one colour in every figure (E8)
 
 
 @dataclass(frozen=True)
@@ -83,10 +84,10 @@ def _of_metric(metric: str, evidence: Evidence) -> Curves:
     goal = goal_from_name(metric) or (recipe.goal(same[0]) if same else "down")
     worst = math.inf if goal == "down" else -math.inf
     arms = []
-    for arm, runs in zip(grid.arms, grid.runs, strict=True):
+    for place, (arm, runs) in enumerate(zip(grid.arms, grid.runs, strict=True)):
         found = of_arm(arm.name, runs, metric, worst)
         if found is not None:
-            arms.append(replace(found, compared_with=arm.compared_with))
+            arms.append(replace(found, compared_with=arm.compared_with, place=place))
     is_log = wants_log and any((_finite(a.middle) > 0).any() for a in arms)
     n = max((a.runs for a in arms), default=0)
     return Curves(metric, is_log, _band(n), tuple(arms[:MOST_ARMS]), max(0, len(arms) - MOST_ARMS))
@@ -186,8 +187,8 @@ def _last(curve: ArmCurve) -> float:
 
 def _one_panel(figure: "Figure", panel: Curves) -> None:
     axes, bounds = figure.subplots(), limits(panel.arms, is_log=panel.is_log)
-    for place, curve in enumerate(panel.arms):
-        _line(axes, curve, bounds, style(place), text(curve.arm))
+    for curve in panel.arms:
+        _line(axes, curve, bounds, style(curve.place), text(curve.arm))
     _scale(axes, panel, bounds)
     axes.set_xlabel("step")
     axes.set_ylabel(text(panel.metric))
