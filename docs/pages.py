@@ -6,6 +6,7 @@ of the recipes and of that copy, so that a test can tell when one is stale.
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ _ARMS = (
 )  # fmt: skip
 
 
+@cache
 def requests() -> list[Request]:
     """Every shipped recipe, composed."""
     return prepare(["all"], [], Places.of())[0]
@@ -41,7 +43,7 @@ def question(request: Request) -> str:
     """What was asked, without how it is worded: what was measured answers this alone."""
     recipe = _recipe(request)
     trials = sorted((c.arm, c.seed, c.trial_id) for c in request.plan.cells)
-    judged = recipe.model_dump(mode="json", include={"metrics", "search"})
+    judged = recipe.model_dump(mode="json", include={"metrics", "search", "seeds"})
     wording = {"statement", "documented"}
     asserted = [
         (line, assertion.model_dump(mode="json", exclude=wording))

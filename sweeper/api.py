@@ -76,10 +76,18 @@ class Outcome:
     @property
     def all_ended_in_results(self) -> bool:
         """Skipped arms are no failure, but a recipe that nothing of applies to has no result."""
-        found = self.statuses()
-        if self.without_winner or not found.keys() & RESULTS:
+        if self.without_winner or self.without_result or not self.tables:
             return False
-        return found.keys() <= {*RESULTS, "pruned", "skipped"}
+        return self.statuses().keys() <= {*RESULTS, "pruned", "skipped"}
+
+    @property
+    def without_result(self) -> list[str]:
+        """The recipes that nothing of came to a result."""
+        return [
+            name
+            for name, found in self.tables.items()
+            if not found.trials["status"].isin(RESULTS).any()
+        ]
 
     @property
     def all_reproduced(self) -> bool:

@@ -60,16 +60,13 @@ class LastThatApplied:
         plan, recipe, baseline = request.plan, request.recipe, request.baseline
         assert recipe is not None
         exists = existence(baseline, self._composer)
-        asked = {arm.name: arm.values for arm in design(recipe, exists)}
         every = design(recipe, exists, found)
-        others = {arm.name for arm in every if arm.values != asked[arm.name]}
+        others = _otherwise(every, design(recipe, exists))
         designed = _with_their_starts(every, request.held)
         configs = {arm.name: compose_arm(arm, baseline, self._composer) for arm in designed}
         searched = {search.arm for search in request.searches}
-        trials, cells = make_cells(
-            {arm: configs[arm] for arm in configs if arm in request.held - searched},
-            recipe.first_seeds,
-        )
+        fixed = {arm: configs[arm] for arm in configs if arm in request.held - searched}
+        trials, cells = make_cells(fixed, recipe.first_seeds)
         kept = [cell for cell in plan.cells if cell.arm not in request.held]
         known = {cell.trial_id for cell in kept}
         trials |= {name: trial for name, trial in request.trials.items() if name in known}
@@ -77,13 +74,13 @@ class LastThatApplied:
             designed, configs, baseline, searched, list(plan.arms[0].axes), may_be_in_place=True
         )
         anew = {arm.name: arm for arm in planned if arm.name in request.held}
-        every_arm = [anew.get(arm.name, arm) for arm in plan.arms]
-        arms = _marked(every_arm, others & anew.keys(), [*kept, *cells])
+        arms = [anew.get(arm.name, arm) for arm in plan.arms]
+        arms = _marked(arms, others & anew.keys(), [*kept, *cells])
         searches = [
             self._searched(search, every, configs, baseline) if search.arm in anew else search
             for search in request.searches
         ]
-        plan = replace(plan, arms=arms, cells=in_order(arms, (*kept, *cells)))
+        plan = replace(plan, arms=tuple(arms), cells=in_order(arms, (*kept, *cells)))
         return replace(request, plan=plan, trials=trials, searches=searches)
 
     def _searched(
@@ -100,7 +97,7 @@ class LastThatApplied:
 
 def _marked(
     arms: Sequence[PlannedArm], others: Collection[str], cells: Sequence[Cell]
-) -> tuple[PlannedArm, ...]:
+) -> list[PlannedArm]:
     """Those of `others` that, less what does not apply, have come to be what another arm is.
 
     What starts from such an arm keeps its values, and is compared with that other one.
@@ -111,14 +108,20 @@ def _marked(
     own = {arm.name: has_it.get(first.get(arm.name, ""), arm.name) for arm in arms}
     repeats = {name: other for name, other in own.items() if name in others and other != name}
     repeats |= {arm.name: arm.same_as for arm in arms if arm.same_as}
-    return tuple(
+    return [
         replace(
             arm,
             same_as=repeats.get(arm.name, ""),
             compared_with=repeats.get(arm.compared_with or "", arm.compared_with),
         )
         for arm in arms
-    )
+    ]
+
+
+def _otherwise(every: Sequence[DesignedArm], asked: Sequence[DesignedArm]) -> set[str]:
+    """The arms whose values are not those that were asked for."""
+    values = {arm.name: arm.values for arm in asked}
+    return {arm.name for arm in every if arm.values != values[arm.name]}
 
 
 def _with_their_starts(every: Sequence[DesignedArm], held: Collection[str]) -> list[DesignedArm]:

@@ -203,7 +203,8 @@ def _within_train(train: Any, data: Any) -> Iterator[str]:
     if train["augmentation"] == "shift" and train["augmentation_size"] % 1:
         size = train["augmentation_size"]
         yield f"train.augmentation_size: {size:g} is no whole number of pixels to shift by."
-    if train["pretrain_epochs"] and len(data.get("drop_classes", ())) < 2:
+    is_ours = data.get("_target_", OWN).startswith(OWN)  # else what lacks classes is skipped
+    if train["pretrain_epochs"] and is_ours and len(data.get("drop_classes", ())) < 2:
         yield (
             "train.pretrain_epochs: the classes to begin with are those that data.drop_classes "
             "leaves out: name two or more."

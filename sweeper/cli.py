@@ -188,7 +188,7 @@ def run(
     ] = False,
 ) -> int:
     """Run what is missing, then write the tables."""
-    from sweeper import view
+    from sweeper import view, watching
     from sweeper.api import run_all
 
     places = _places(outputs, conf, recipes, allow)
@@ -197,7 +197,7 @@ def run(
         raise RequestError("--keep and --rerun exclude each other: choose one.")
     changed: Any = "keep" if keep else "rerun" if rerun else None
     sweep = _sweep(multirun, design, metrics, smallest_effect)
-    with view.watcher() as watcher:
+    with watching.watcher() as watcher:
         outcome = run_all(
             names, overrides, places, as_name=as_name, multirun=sweep, retry=retry,
             changed=changed, watcher=watcher,

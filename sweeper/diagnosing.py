@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sweeper.errors import legible
 from sweeper.evidence.advice import ADVICE
-from sweeper.evidence.curvefile import read_curves
+from sweeper.evidence.curvefile import read_curves, without_trend
 from sweeper.evidence.diagnosis import NAMES, NO_FAULT, told
 from sweeper.evidence.runs import Run
 from sweeper.evidence.trends import FEWEST
@@ -36,8 +36,13 @@ def _in_short(run: Run, called: Sequence[str]) -> str:
     readings = len(run.curve["step"])
     if called:
         return ", ".join(name + _where(run) * (name == "diverged") for name in called)
+    if why := without_trend(run):
+        return f"no trend is told: it has {why}."
     if readings < FEWEST:
-        return f"nothing is seen in {readings} readings; a trend takes {FEWEST}."
+        count = f"{readings} reading{'s' * (readings != 1)}"
+        return f"nothing is seen in {count}; a trend takes {FEWEST}."
+    if not any(v is not None and math.isfinite(v) for v in run.curve["val_loss"]):
+        return "nothing wrong is seen in train_loss; val_loss has no number."
     return "nothing wrong is seen."
 
 

@@ -5,7 +5,8 @@ from typing import Any, get_args
 
 from sweeper.errors import RequestError, nearest
 from sweeper.recipe import Recipe
-from sweeper.training.values import CHECKS, TARGETS, CheckName
+from sweeper.training.kinds import CheckName
+from sweeper.training.values import CHECKS, TARGETS
 
 
 def check_named(

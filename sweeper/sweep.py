@@ -148,7 +148,7 @@ class Sweep:
             study.notes.clear()
 
     def _plan(self, requests: Sequence[Request], composer: Composer) -> None:
-        def begin_search(request: Request, search: Search) -> SearchedArm:
+        def begin(request: Request, search: Search) -> SearchedArm:
             return SearchedArm(request, search, self._store, composer, self._executor.slots)
 
         asked = {request.plan.name: self._asked(request) for request in requests}
@@ -166,13 +166,13 @@ class Sweep:
             durations = self._store.durations()
             for request in requests:
                 fixed = FixedCells(request, request.begun_cells, statuses, durations)
-                searched = [begin_search(request, search) for search in request.begun_searches]
+                searched = [begin(request, search) for search in request.begun_searches]
                 notes = [note for search in searched for note in search.notes]
                 followers = followers_of(request, self._store, composer)
-                sources: list[Source] = [*searched, fixed]
-                self._studies.append(Ongoing(request, sources, begin_search, followers, notes))
-        for request in requests:
-            proposed = {c.trial_id for s in self._searches_of(request) for c in s.cells}
+                self._studies.append(Ongoing(request, [*searched, fixed], begin, followers, notes))
+        for study in self._studies:
+            request = study.request
+            proposed = {c.trial_id for s in study.searches for c in s.cells}
             known = asked[request.plan.name] | proposed
             done = sum(statuses.get(t) in (FINAL if t in proposed else ANSWERS) for t in known)
             self._watcher.planned(request, request.expected, min(done, request.expected))
@@ -185,9 +185,6 @@ class Sweep:
         cells = self._store.plan(request.plan.name).cells
         followed = {c.trial_id for c in cells if c.phase == "report" and request.may_grow(c.arm)}
         return {*request.trials, *followed}
-
-    def _searches_of(self, request: Request) -> list[SearchedArm]:
-        return [s for study in self._studies if study.request is request for s in study.searches]
 
     def _check_functions(self, requests: Sequence[Request]) -> None:
         """Let a child import the user's functions and check their signatures, before any trial."""

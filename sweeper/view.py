@@ -1,4 +1,4 @@
-"""What the command line shows: tables, a live view of a sweep, or plain lines."""
+"""What the command line shows: tables and sentences."""
 
 import json
 import re
@@ -10,20 +10,10 @@ from typing import TYPE_CHECKING, Any
 from rich import markup
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
 from sweeper.api import Outcome
-from sweeper.executors.job import Ended, Job
 from sweeper.folders import Outputs
-from sweeper.narrator import Narrator, SilentWatcher, interruption
 from sweeper.plan import Span
 from sweeper.records import Attempt
 from sweeper.trial import RESULTS, Trial
@@ -282,6 +272,9 @@ def show_outcome(outcome: Outcome, outputs: Outputs) -> None:
             f"Not every trial ended in a result ({listed}): `sweeper show TRIAL` tells why, "
             "`sweeper run … --retry` tries again."
         )
+    elif outcome.without_result:
+        names = ", ".join(outcome.without_result)
+        console.print(f"Nothing of {escape(names)} applies here: every trial was skipped.")
 
 
 def _show_verdicts(tables: "Mapping[str, Tables]") -> None:
@@ -359,97 +352,3 @@ def _status(found: "SweepStatus") -> Group:
 def say(line: str) -> None:
     """A plain sentence."""
     console.print(line, markup=False, soft_wrap=True)
-
-
-@contextmanager
-def watcher() -> Iterator[SilentWatcher]:
-    """A live view on a terminal, plain lines elsewhere."""
-    if not console.is_terminal:
-        yield PlainWatcher()
-        return
-    progress = Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-        TextColumn("{task.fields[note]}"), TimeRemainingColumn(), console=console,
-    )  # fmt: skip
-    with progress:
-        yield LiveWatcher(progress)
-
-
-class PlainWatcher(Narrator):
-    """A line when a recipe begins, a line for what went wrong, a line now and then for the rest."""
-
-    _EVERY_S = 10.0
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._said_at = time.monotonic()
-
-    def ended(self, event: Ended, *, again: bool) -> None:
-        super().ended(event, again=again)
-        if time.monotonic() - self._said_at > self._EVERY_S:
-            self.say(self.progress())
-
-    def written(self, name: str, tables: "Tables") -> None:
-        show_tables(name, tables)
-
-    def say(self, line: str) -> None:
-        self._said_at = time.monotonic()
-        console.print(line, markup=False, soft_wrap=True)
-
-
-class LiveWatcher(SilentWatcher):
-    """A bar a recipe: trials answered, running, failed, time left."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._tasks: dict[TaskID, set[str]] = {}
-        self._bars: dict[str, TaskID] = {}
-        self._running: set[str] = set()
-        self._failed: set[str] = set()
-        self._searching: TaskID | None = None  # whose trials are not all known beforehand
-
-    def planned(self, request: "Request", trials: int, done: int) -> None:
-        arms = len(request.plan.arms)
-        task = self._progress.add_task(
-            f"{escape(request.plan.name)} ({arms} arms)", total=trials, completed=done, note=""
-        )
-        self._tasks[task] = set(request.trials)
-        self._bars[request.plan.name] = task
-        for note in request.notes:
-            self._progress.console.print(escape(note), soft_wrap=True)
-        if request.searches:
-            self._searching = task
-
-    def noted(self, note: str) -> None:
-        self._progress.console.print(escape(note), soft_wrap=True)
-
-    def grown(self, request: "Request") -> None:
-        self._tasks[self._bars[request.plan.name]] |= set(request.trials)
-
-    def started(self, job: Job) -> None:
-        if self._searching is not None and not any(job.trial_id in t for t in self._tasks.values()):
-            self._tasks[self._searching].add(job.trial_id)
-        self._running.add(job.trial_id)
-        self._refresh(job.trial_id)
-
-    def ended(self, event: Ended, *, again: bool) -> None:
-        trial_id = event.job.trial_id
-        self._running.discard(trial_id)
-        if event.ending.status not in {*RESULTS, "pruned"} and not again:
-            self._failed.add(trial_id)
-        for task, trials in self._tasks.items():
-            if trial_id in trials and not again:
-                self._progress.advance(task)
-        self._refresh(trial_id)
-
-    def written(self, name: str, tables: "Tables") -> None:
-        show_tables(name, tables)
-
-    def interrupted(self, running: int, *, is_preempted: bool) -> None:
-        self._progress.console.print(interruption(running, is_preempted=is_preempted))
-
-    def _refresh(self, trial_id: str) -> None:
-        for task, trials in self._tasks.items():
-            if trial_id in trials:
-                running, failed = len(self._running & trials), len(self._failed & trials)
-                self._progress.update(task, note=f"{running} running, {failed} failed")

@@ -206,6 +206,10 @@ def test_a_model_and_data_of_ones_own_leave_none_of_the_recipes_behind(
     config = next(iter(request.trials.values())).config
     assert config["model"] == {"_target_": "mine.Net"}
     assert config["data"]["scaling"] == "unit"  # how any data is prepared stays
+    arms = [{"name": "pretrained", "set": {"train.pretrain_epochs": 2}}]
+    dropped = {**baseline, "data": "digits", "data.drop_classes": ["0", "1"]}
+    planned = request_of("data._target_=mine.load", baseline=dropped, arms=arms)
+    assert "pretrained" in {cell.arm for cell in planned.plan.cells}  # and is skipped, it may be
     assert config["data"]["train_samples"] is None  # how many of its own the recipe took goes
 
 

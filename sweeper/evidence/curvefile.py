@@ -40,7 +40,21 @@ def read_curves(path: Path, loss: str | None = None) -> list[Run]:
         count = f"{len(rows)} row{'s' * (len(rows) != 1)}" + " a trial" * (len(trials) > 1)
         raise RequestError(f"{path} has {count}: a trend takes several, one per {step}.")
     names = [name for name in (*LOSSES, *ACCURACIES, *MORE) if name in header]
-    return [_run(path, own, step, names, loss) for own in trials.values()]
+    runs = [_run(path, own, step, names, loss) for own in trials.values()]
+    if all(map(without_trend, runs)):
+        raise RequestError(
+            f"{path} has {without_trend(runs[0])}: trends are told as shares of a loss that begins "
+            "above zero."
+        )
+    return runs
+
+
+def without_trend(run: Run) -> str:
+    """Why no trend of this run can be told, in words; empty where it can, or it diverged."""
+    values = [v for v in run.curve["train_loss"] if v is not None and math.isfinite(v)]
+    if values:
+        return "" if values[0] > 0 else f"a train_loss that begins at {values[0]:g}"
+    return "" if run.status == "diverged" else "no number in train_loss"
 
 
 def _read(path: Path) -> tuple[list[str], list[tuple[int, _Row]]]:
@@ -89,14 +103,6 @@ def _run(
 ) -> Run:
     curve = {name: [_number(path, n, name, row[name]) for n, row in rows] for name in names}
     steps = _steps(path, rows, step)
-    first = next((v for v in curve["train_loss"] if v is not None and math.isfinite(v)), None)
-    if first is None or first <= 0:
-        told = (
-            "no number in train_loss" if first is None else f"a train_loss that begins at {first:g}"
-        )
-        raise RequestError(
-            f"{path} has {told}: trends are told as shares of a loss that begins above zero."
-        )
     for name in ACCURACIES:
         _check_shares(path, rows, name, curve.get(name, ()))
     has_ended = any(v is not None and not math.isfinite(v) for v in curve["train_loss"])

@@ -100,7 +100,7 @@ def _both_rise(r: Reading) -> bool:
 
 def _far_apart(r: Reading) -> bool:
     train, val, start = r.train.end, r.val.end, r.val.start
-    if train is None or val is None or start is None:
+    if train is None or val is None or start is None or start <= 0:
         return False
     return train <= FAR_BELOW * val and val - train >= FAR_BELOW_SHARE * start
 
@@ -182,7 +182,7 @@ def _steps_too_far(r: Reading) -> bool:
     start = r.train.start
     if start is None:
         return False
-    was_thrown = max(r.train.highest, r.printed.highest) > THROWN * start
+    was_thrown = 0 < THROWN * start < max(r.train.highest, r.printed.highest)
     is_cause = _diverged(r) and not _starts_exploding(r)
     return is_cause or was_thrown or r.train.rises or _oscillates(r)
 

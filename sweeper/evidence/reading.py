@@ -52,7 +52,8 @@ class Curve:
 
     def fell_at_first(self, share: float) -> bool:
         """Whether it had done so at its lowest."""
-        return bool(self.start) and min(self.values) <= (1 - share) * float(self.start or 0)
+        start = self.start or 0.0
+        return start > 0 and min(self.values) <= (1 - share) * start
 
     @cached_property
     def left(self) -> float | None:
@@ -195,7 +196,7 @@ class Reading:
         Zero where too few readings came after it to speak of the validation loss as left behind.
         """
         val, train = self.val, self.printed
-        if not (val.values and train.values and train.start):
+        if not (val.values and train.values and train.start and train.start > 0):
             return 0.0
         lowest = min(range(len(val.values)), key=val.values.__getitem__)
         if len(val.values) - 1 - lowest < max(END, len(val.values) / 5) or train.end is None:

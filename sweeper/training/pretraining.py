@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sweeper.errors import RequestError
+from sweeper.errors import DoesNotApply, RequestError
 from sweeper.training import prepare
 from sweeper.training.init import weight_layers
 from sweeper.training.prepare import Prepared
@@ -24,10 +24,10 @@ def other_data(config: Mapping[str, Any], data: Prepared, seed: int) -> Prepared
     """The samples of the classes that were left out, prepared as the others, by themselves.
 
     They come from the same parts of the split, so no validation sample is trained on.
-    Raises RequestError where fewer than two classes were left out.
+    Raises DoesNotApply where fewer than two classes were left out, as of the user's own data.
     """
     if len(set(config["data"]["drop_classes"])) < 2:
-        raise RequestError(
+        raise DoesNotApply(
             "train.pretrain_epochs: the classes to begin with are those that data.drop_classes "
             "leaves out: name two or more."
         )

@@ -215,9 +215,11 @@ def test_an_older_store_that_noted_no_reading_skips_nothing(
 def test_where_nothing_of_a_recipe_applies_there_is_no_result(
     here: Callable[..., Any], project: Any, steps: Any
 ) -> None:
+    project.recipe("fine", **{**STEPS, "sequence": STEPS["sequence"][:1]})
     steps(baseline={**STEPS["baseline"], "task.unheard_of": True}, sequence=STEPS["sequence"][:2])
-    answer = here(*RUN)
+    answer = here("run", "fine", *RUN[1:])
     assert answer.code == 1
+    assert answer.out.endswith("Nothing of steps applies here: every trial was skipped.\n")
     assert set(of_arms(project, "status").values()) == {"skipped"}
 
 

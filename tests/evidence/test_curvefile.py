@@ -120,6 +120,21 @@ def test_the_command_says_where_a_run_diverged_and_that_nothing_is_wrong(
     assert capsys.readouterr().out == f"{path}: nothing wrong is seen.\n"
 
 
+def test_a_trial_of_which_nothing_can_be_told_hides_no_other_one(
+    write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fine = "".join(f"\nfine,{t},{0.01 + 2 * 0.2**t}," for t in range(12))
+    at_once = "\nat_once,0,nan,2\nat_once,1,nan,nan"
+    path = write(f"arm,{HEAD}{fine}{at_once}\nbelow,0,-2,-2\nbelow,1,-1,-1\nnone,0,,1")
+    assert _guarded(["diagnose", str(path)]) == 0
+    assert capsys.readouterr().out.splitlines()[:4] == [
+        "fine: nothing wrong is seen in train_loss; val_loss has no number.",
+        "at_once: diverged at 0",
+        "below: no trend is told: it has a train_loss that begins at -2.",
+        "none: no trend is told: it has no number in train_loss.",
+    ]
+
+
 def test_the_command_refuses_with_exit_code_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

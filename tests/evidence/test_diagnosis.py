@@ -188,6 +188,13 @@ def test_every_name_has_a_rule_advice_a_recipe_and_a_place_in_the_docs() -> None
         assert name in NO_FAULT or f"| `{name}` |" in measured, name
 
 
+def test_a_loss_that_begins_below_zero_is_not_thrown_out_nor_left_behind() -> None:
+    # a negative log-likelihood: shares of its start would have their sign turned round
+    falling, left = line(-1, -3), [*line(-1, -2)[:4], *[-2.0] * 7]
+    assert named(falling, falling) == set()
+    assert named(falling, left, train_accuracy=HIGH) == set()
+
+
 def test_whatever_was_reported_a_diagnosis_is_told() -> None:
     draws = random.Random(1)
     odd = [0.0, 1.0, -1.0, 2.3, 1e308, -1e308, 1e-320, math.nan, math.inf, -math.inf, None]

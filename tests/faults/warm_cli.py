@@ -11,7 +11,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-import sweeper.view
+import sweeper.watching
 from sweeper import api, cli
 from sweeper.executors.job import Ended
 
@@ -42,15 +42,15 @@ def warm_up(arguments: list[str]) -> None:
 
 def acknowledge(file: str) -> None:
     """Note each result that the watcher is told of: from then on it must not be lost."""
-    plain = sweeper.view.PlainWatcher.ended
+    plain = sweeper.watching.PlainWatcher.ended
 
-    def ended(self: sweeper.view.PlainWatcher, event: Ended, *, again: bool) -> None:
+    def ended(self: sweeper.watching.PlainWatcher, event: Ended, *, again: bool) -> None:
         if event.ending.status == "done":
             with Path(file).open("a") as told:
                 told.write(f"{event.job.trial_id}\n")
         plain(self, event, again=again)
 
-    sweeper.view.PlainWatcher.ended = ended  # type: ignore[method-assign]
+    sweeper.watching.PlainWatcher.ended = ended  # type: ignore[method-assign]
 
 
 def live(request: dict[str, Any]) -> int:

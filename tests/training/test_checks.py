@@ -15,7 +15,7 @@ from sweeper.training.checks import by_hand, gradients, nets, printed
 from sweeper.training.checks import data as data_checks
 from sweeper.training.checks.bench import Bench, Fact
 from sweeper.training.evaluate import Evaluation
-from sweeper.training.values import CheckName
+from sweeper.training.kinds import CheckName
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 SEED = 100

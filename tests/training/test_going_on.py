@@ -9,7 +9,7 @@ import torch
 from attempts import NET_OF_ALL_KINDS, attempt, files
 from torch import nn
 
-from sweeper.errors import RequestError
+from sweeper.errors import DoesNotApply, RequestError
 from sweeper.training import checkpoint, loop, models, prepare, pretraining
 from sweeper.training.interruption import Interruption
 from sweeper.training.values import Mlp
@@ -113,6 +113,13 @@ def test_the_other_classes_are_those_that_were_left_out_and_of_the_training_part
     assert (data.classes, other.classes) == (tuple("01234"), tuple("56789"))
     assert len(data.train_x) + len(other.train_x) == 1200
     assert len(data.val_x) + len(other.val_x) == 597
+
+
+def test_pretraining_does_not_apply_where_no_classes_are_left_out(config_of: Runner) -> None:
+    config = config_of(data=DROPPED, train={"epochs": 1, "pretrain_epochs": 1})
+    config = {**config, "data": {**config["data"], "drop_classes": []}}
+    with pytest.raises(DoesNotApply, match=r"data\.drop_classes leaves out: name two or more"):
+        pretraining.other_data(config, prepare.load(config["data"], 0), 0)
 
 
 def test_pretraining_keeps_every_layer_but_the_last_and_what_norm_layers_have_seen(

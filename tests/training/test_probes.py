@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from sweeper.training import probes
 from sweeper.training.evaluate import Evaluation
+from sweeper.training.kinds import PROBES
 from sweeper.training.probes import Probes
-from sweeper.training.values import PROBES
 
 Runner = Callable[..., Any]
 MLP = "sweeper.training.models.mlp"

@@ -13,7 +13,7 @@ from sweeper.training.checks import data, gradients, losses, nets, printed, step
 from sweeper.training.checks.bench import Bench, Fact
 from sweeper.training.run import Report
 
-# A check by its name (also in values.CheckName): it holds if every fact of it does.
+# A check by its name (also in kinds.CheckName): it holds if every fact of it does.
 CHECKS: Mapping[str, Callable[[Bench], Iterable[Fact]]] = {
     check.__name__: check
     for module in (steps, nets, losses, gradients, data, printed)
