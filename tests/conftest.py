@@ -200,7 +200,9 @@ def here(
 ) -> Callable[..., Answer]:
     """here(*words): the command line within this process, for the many requests that end early."""
     from sweeper.cli import main
+    from sweeper.view import console
 
+    monkeypatch.setattr(console, "width", 400)  # it may have been made before COLUMNS was set
     monkeypatch.chdir(project.folder)
     monkeypatch.setattr(sys, "path", list(sys.path))
     for name, value in {"COLUMNS": "400", "NO_COLOR": "1", "CUDA_VISIBLE_DEVICES": ""}.items():
