@@ -154,7 +154,9 @@ def test_no_read_path_of_ours_unpickles() -> None:
             )
             function = text.partition("(")[0]
             bad = re.match(r"(import|from) (pickle|marshal|shelve|dill|cloudpickle)\b", text)
-            bad = bad or re.search(r"(joblib\.(load|Memory)|read_pickle|(?<![.\w])(eval|exec))$", function)
+            bad = bad or re.search(
+                r"(joblib\.(load|Memory)|read_pickle|(?<![.\w])(eval|exec))$", function
+            )
             bad = bad or (function == "yaml.load" and "Loader=_UniqueKeys" not in text)
             bad = bad or (function == "torch.load" and "weights_only=True" not in text)
             bad = bad or (function == "np.load" and "allow_pickle=False" not in text)
