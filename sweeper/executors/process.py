@@ -34,6 +34,8 @@ _FAREWELL_S = 5.0
 _AGAIN_S = 0.1
 # A server that died is started anew by the next fork, but the one that finds it dead may fail.
 _FORKS = 3
+# Its sockets are closed a moment before it can be seen to be dead: until then every fork fails.
+_DYING_S = 0.2
 # What multiprocessing says of a child whose server died before it could tell the exit code.
 _UNKNOWN = 255
 # Process.start polls the children of other threads: unlocked, clean ends are read as exit 255.
@@ -145,6 +147,7 @@ class Processes:
             except (OSError, EOFError):
                 if not left:
                     raise
+                time.sleep(_DYING_S)
         raise AssertionError
 
     def _fork_once(self, job: Job, slot: Slot) -> _Child:
