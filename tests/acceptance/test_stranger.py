@@ -39,6 +39,13 @@ STEPS: dict[str, Any] = {
     "seeds": 2,
 }
 RUN = ("run", "steps", "--recipes", "recipes", "--allow", "mine", "executor=inline")
+SEARCH = {
+    "arms": ["tuned"],
+    "axes": {"optim.lr": {"low": 0.01, "high": 0.1}},
+    "trials": 2,
+    "seeds": [100],
+    "metric": "train_loss",
+}
 UNREAD = "the task read none of: model.norm, train.batch_size"
 CLAIMS = [
     {"id": "N1", "arm": "norm", "kind": "no_effect", "statement": "?"},
@@ -184,11 +191,8 @@ def test_a_search_that_starts_from_a_skipped_step_starts_from_the_last_that_appl
 ) -> None:
     steps(
         sequence=[*STEPS["sequence"][1:2], {"name": "tuned"}],
-        search={
-            "arms": ["tuned"], "axes": {"optim.lr": {"low": 0.01, "high": 0.1}}, "trials": 2,
-            "seeds": [100], "metric": "train_loss",
-        },
-    )  # fmt: skip
+        search=SEARCH,
+    )
     answer = here(*RUN)
     assert answer.code == 0, answer
     assert compared(project)["tuned"] == "baseline"
@@ -230,11 +234,8 @@ def test_a_searched_arm_of_which_no_proposal_applies_is_skipped_and_no_failure(
         sequence=None,
         arms=[{"name": "tuned", "set": {"task.unheard_of": 1}}],
         claims=[{"id": "S1", "arm": "tuned", "kind": "better", "statement": "?"}],
-        search={
-            "arms": ["tuned"], "axes": {"optim.lr": {"low": 0.01, "high": 0.1}}, "trials": 2,
-            "seeds": [100], "metric": "train_loss",
-        },
-    )  # fmt: skip
+        search=SEARCH,
+    )
     answer = here(*RUN)
     assert answer.code == 0, answer
     (row,) = project.table("steps/claims.csv")
