@@ -238,6 +238,9 @@ def _plans(names: list[str] | None, outputs: "Outputs") -> list[str]:
 @app.command()
 def report(
     recipes: _Recipes = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write event files for TensorBoard, too.")
+    ] = False,
     outputs: _Outputs = _HERE,
 ) -> None:
     """Write a page for each recipe: verdicts, figures, tables, from what was recorded."""
@@ -245,7 +248,8 @@ def report(
     from sweeper.evidence.report import write_reports
 
     places = _places(outputs)
-    for path in write_reports(places.outputs, _plans(recipes, places.outputs)):
+    names = _plans(recipes, places.outputs)
+    for path in write_reports(places.outputs, names, for_tensorboard=tensorboard):
         view.say(f"{path}")
 
 

@@ -90,6 +90,6 @@ class Outputs:
     def trial(self, trial_id: str) -> Path:
         return self.root / "trials" / trial_id
 
-    def samples(self, trial_id: str) -> Path:
-        """The few images that the built-in training leaves in the user's part of the folder."""
-        return self.trial(trial_id) / "work" / "samples.npz"
+    def work(self, trial_id: str) -> Path:
+        """The user's part of a trial's folder, in which the built-in training leaves files too."""
+        return self.trial(trial_id) / "work"

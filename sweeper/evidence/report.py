@@ -6,7 +6,7 @@ The page holds all that it shows and asks no network for anything: its policy fo
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,14 @@ from markupsafe import Markup
 
 from sweeper.evidence import page, tables
 from sweeper.evidence.csvfile import write_bytes, write_text
-from sweeper.evidence.figures import curves, documented, forest, samples, search, staircase
+from sweeper.evidence.figures import curves, documented, forest, search, staircase, weights
 from sweeper.evidence.figures.canvas import Drawing
 from sweeper.evidence.findings import Evidence
+from sweeper.evidence.left import Left, samples_of, weights_of
 from sweeper.evidence.page import Fed, Page, Picture, Section, Table
 from sweeper.evidence.rebuild import runs_of
+from sweeper.evidence.runs import Run
+from sweeper.evidence.tensorboard import EventFiles
 from sweeper.folders import Outputs
 from sweeper.records import Reader
 from sweeper.trial import RESULTS
@@ -30,31 +33,42 @@ _LARGEST_SVG = 400_000
 _MOST_SVG = 4_000_000  # all of a page
 _MOST_FED = 4_000_000  # bytes of pixels, before they are compressed
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_ID = re.compile(r"[0-9a-f]{16}")
 
 
-def write_reports(outputs: Outputs, names: Iterable[str]) -> Iterator[Path]:
-    """Write the figures and the page of these plans one by one, and say where each page lies."""
+def write_reports(
+    outputs: Outputs, names: Iterable[str], *, for_tensorboard: bool = False
+) -> Iterator[Path]:
+    """Write the figures and the page of these plans one by one, and say where each page lies.
+
+    With `for_tensorboard` also a folder of event files, named after the page.
+    """
+    events = EventFiles() if for_tensorboard else None
     with Reader(outputs) as reader:
         plans = [reader.plan(name) for name in dict.fromkeys(names)]
         for plan in plans:
             folder = outputs.recipe(plan.name)
             built = tables.build(plan, runs_of(plan, reader))
             evidence = Evidence(plan, built.runs)
-            drawings = _drawings(evidence, built)
+            drawings = _drawings(evidence, built, outputs)
             for drawing in _every(drawings):
                 write_bytes([drawing.svg], folder / "figures" / f"{drawing.name}.svg")
                 write_bytes([drawing.png], folder / "figures" / f"{drawing.name}.png")
-            found = _page(evidence, built, drawings, outputs, reader.starts())
+            starts = reader.starts()
+            found = _page(evidence, built, drawings, outputs, starts)
             write_text([as_html(found)], folder / "report.html")
             yield folder / "report.html"
+            if events is not None:
+                events.write(evidence, folder / "tensorboard", outputs, starts)
+                yield folder / "tensorboard"
 
 
 def _every(drawings: dict[str, list[Drawing]]) -> list[Drawing]:
     return [drawing for group in drawings.values() for drawing in group]
 
 
-def _drawings(evidence: Evidence, built: tables.Tables) -> dict[str, list[Drawing]]:
+def _drawings(
+    evidence: Evidence, built: tables.Tables, outputs: Outputs
+) -> dict[str, list[Drawing]]:
     """Compute, then draw: the figures by the section in which they stand."""
     searches = evidence.plan.searches
     beside = documented.beside(built.claims, evidence.recipe)
@@ -71,6 +85,7 @@ def _drawings(evidence: Evidence, built: tables.Tables) -> dict[str, list[Drawin
             *map(search.front_drawing, search.fronts(searches)),
         ],
         "importances": [search.importance_drawing(importances)] if importances else [],
+        "weights": _weights(evidence, outputs),
     }
 
 
@@ -98,6 +113,7 @@ def _page(
         Section("importances", "What mattered in the searches", (), pictures["importances"]),
         Section("looks", "Looks", tables=(looks,) if looks else ()),
         Section("fed", "What the net is fed, and what it answers", unfed, fed=fed),
+        Section("weights", "Its weights, before training and after", pictures=pictures["weights"]),
         Section(
             "arms", "Arms",
             tables=(page.arms_table(built.arms), page.changes_table(plan), *_designed(built)),
@@ -153,7 +169,7 @@ def _fed(evidence: Evidence, outputs: Outputs) -> tuple[tuple[Fed, ...], tuple[s
     """Of each arm the images of its first reported seed that left some, while there is room."""
     found, left_out, room = [], 0, _MOST_FED
     for row in evidence.grid.runs:
-        run, kept = next(_with_samples(row, outputs), (None, None))
+        run, kept = _first(row, samples_of, outputs)
         if run is None or kept is None:
             continue
         size = sum(p.pixels.nbytes for p in (*kept.train, *kept.validation))
@@ -166,13 +182,25 @@ def _fed(evidence: Evidence, outputs: Outputs) -> tuple[tuple[Fed, ...], tuple[s
     return tuple(found), ((more,) if left_out else ())
 
 
-def _with_samples(row: Sequence[Any], outputs: Outputs) -> Iterator[tuple[Any, samples.Samples]]:
+def _weights(evidence: Evidence, outputs: Outputs) -> list[Drawing]:
+    """Of each arm those of its first reported seed that left some, in one figure."""
+    found = []
+    for place, row in enumerate(evidence.grid.runs):
+        run, kept = _first(row, weights_of, outputs)
+        if run is not None and kept is not None:
+            found.append(weights.ArmWeights(run.arm, run.seed, place, kept))
+    return [weights.drawing(found)] if found else []
+
+
+def _first(
+    row: Iterable[Run], of: Callable[[Run, Outputs], Left | None], outputs: Outputs
+) -> tuple[Run, Left] | tuple[None, None]:
+    """Of an arm's runs the first that left something, with it."""
     for run in row:
-        # a name of ours: a foreign store's would lead out of the folder
-        if run.status in RESULTS and _ID.fullmatch(run.trial_id):
-            kept = samples.read(outputs.samples(run.trial_id))
-            if kept is not None:
-                yield run, kept
+        kept = of(run, outputs)
+        if kept is not None:
+            return run, kept
+    return None, None
 
 
 def as_html(found: Page) -> str:

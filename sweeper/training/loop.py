@@ -9,8 +9,9 @@ from torch import nn
 
 from sweeper import targets
 from sweeper.errors import RequestError
-from sweeper.training import checkpoint, init, prepare, pretraining, samples, streams
+from sweeper.training import checkpoint, init, prepare, pretraining, streams
 from sweeper.training.checkpoint import Checkpoint
+from sweeper.training.leaving import leave
 from sweeper.training.prepare import Prepared
 from sweeper.training.run import Report, Run
 
@@ -34,7 +35,8 @@ def train(
         if run.is_interrupted:
             run = _interrupted(run, config, data, seed, device, kept)
             run.train(report, kept)
-        samples.write(workdir, run.sampled(seed))
+        for name, content in run.leaves(seed).items():
+            leave(workdir / name, content)
         return run.ending()
 
 

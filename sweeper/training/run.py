@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from sweeper.errors import Preempted
-from sweeper.training import health, losses, optimizers, samples, schedules, streams
+from sweeper.training import health, losses, optimizers, samples, schedules, streams, weights
 from sweeper.training.augment import Augmentation
 from sweeper.training.checkpoint import Checkpoint, State
 from sweeper.training.evaluate import Evaluation
@@ -41,6 +41,7 @@ class _Progress:
     last: dict[str, float] = field(default_factory=dict)
     train_losses: list[float] = field(default_factory=list)
     points: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    untrained: list[weights.Histogram] = field(default_factory=list)
 
     def diverge(self) -> None:
         if self.diverged_step is None:
@@ -83,6 +84,7 @@ class Run:
             self._probes.start(self.model, self._data, self._loss)
             self._at.last = self._evaluation.read(self.model)
             self._at.first_loss = self._at.last["train_loss"]
+            self._at.untrained = weights.histograms(self.model)
             self._tell(report, kept)
 
     def train(self, report: Report, kept: Checkpoint) -> None:
@@ -115,7 +117,12 @@ class Run:
         """Stand after the interruption."""
         self._interruption.over(self._evaluation.training_loss(self.model))
 
-    def sampled(self, seed: int) -> samples.Arrays | None:
+    def leaves(self, seed: int) -> dict[str, bytes | None]:
+        """Files for people to look at, by their names."""
+        drawn = weights.content(self._at.untrained, weights.histograms(self.model))
+        return {samples.NAME: self._sampled(seed), weights.NAME: drawn}
+
+    def _sampled(self, seed: int) -> bytes | None:
         """A few images as they were fed and answered; of a run that diverged none."""
         if self._at.diverged_step is not None:
             return None

@@ -5,9 +5,7 @@ trial's streams or runs the net: the answers are those of the last evaluation.
 """
 
 import json
-from contextlib import suppress
-from pathlib import Path
-from typing import Any
+from io import BytesIO
 
 import numpy as np
 import torch
@@ -24,29 +22,15 @@ TRAINING, VALIDATION = 16, 32
 LONGEST_SIDE = 64
 _LONGEST_LABEL = 40
 
-Arrays = dict[str, NDArray[Any]]
-
-
-def write(folder: Path, found: Arrays | None) -> None:
-    """Replace the file in a trial's folder; a full disk costs the images and not the trial."""
-    if found is None:
-        return
-    half = folder / f"{NAME}.half"
-    with suppress(OSError):
-        half.unlink(missing_ok=True)
-        with half.open("xb") as file:  # a link that somebody put there is not followed
-            np.savez(file, allow_pickle=False, **found)
-        half.replace(folder / NAME)
-
 
 def pick(
     data: Prepared,
     order: Order,
     answered: tuple[Tensor, Tensor, Tensor] | None,
     loss: str,
-) -> Arrays | None:
-    """The first images of a fresh `order`, before any augmentation, and the validation images with
-    the worst mistakes.
+) -> bytes | None:
+    """The file's content: the first images of a fresh `order`, before any augmentation, and the
+    validation images with the worst mistakes.
 
     `answered` holds x, y and outputs (samples, classes) of the validation part. None for anything
     but images with classes, and where the answers are none: a net that became NaN, say.
@@ -74,7 +58,10 @@ def pick(
         "val_count": len(y),
     }
     text = np.frombuffer(json.dumps(about).encode(), np.uint8)
-    return {"about": text, "train_images": train_images, "val_images": val_images}
+    arrays = {"about": text, "train_images": train_images, "val_images": val_images}
+    content = BytesIO()
+    np.savez(content, allow_pickle=False, **arrays)
+    return content.getvalue()
 
 
 def _judged(outputs: Tensor, y: Tensor, loss: str) -> tuple[Tensor, Tensor, Tensor | None]:

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import sqlite3
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -162,6 +163,69 @@ def test_every_arm_shows_what_it_was_fed_and_what_it_answered(reported: Any) -> 
     (mistakes, of) = re.findall(r"slower, seed 0: (\d+) of (\d+) validation", text)[0]
     assert 0 < int(mistakes) <= int(of)
     assert text.count('class="mistake"') >= 32
+
+
+def test_the_weights_of_every_arm_are_drawn_before_training_and_after(reported: Any) -> None:
+    text = html(reported, "fed")
+    (alt,) = re.findall(r'alt="(Distributions of weights[^"]*)"', text)
+    arms = re.findall(r"(\w+) (-?\d\S*) to (\S*\d)", alt)
+    assert [arm for arm, *_ in arms] == ["baseline", "slower"]
+    assert all(float(low) < 0 < float(high) for _, low, high in arms)
+    assert "grey before training, coloured after" in text
+    for end in ("png", "svg"):
+        assert (reported.folder / f"outputs/fed/figures/weights.{end}").stat().st_size > 1000
+
+
+# For TensorBoard.
+
+
+def events(folder: Path) -> Any:
+    """As TensorBoard reads a folder."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    read = EventAccumulator(str(folder), size_guidance={"histograms": 0})
+    return read.Reload()
+
+
+def test_tensorboard_reads_curves_images_and_weights(reported: Any, project: Any) -> None:
+    shutil.copytree(reported.folder / "outputs", project.folder / "outputs")
+    answer = project.cli("report", "fed", "--tensorboard")
+    assert answer.out.split() == ["outputs/fed/report.html", "outputs/fed/tensorboard"]
+    (row,) = (r for r in project.table("fed/trials.csv") if r["arm"] == "slower")
+    found = events(project.folder / "outputs/fed/tensorboard/slower/seed-0")
+    tags = found.Tags()
+    losses = found.Scalars("val_loss")
+    assert [one.step for one in losses] == [0, 1]
+    assert losses[-1].value == pytest.approx(float(row["val_loss"]), rel=1e-6)
+    before, after = found.Histograms("weights/1.weight")
+    assert (before.step, after.step) == (0, 1)
+    assert before.histogram_value.num == after.histogram_value.num == 64 * 64
+    assert len([tag for tag in tags["images"] if tag.startswith("fed/")]) == 16
+    (image,) = found.Images(next(tag for tag in tags["images"] if "→" in tag))
+    assert image.encoded_image_string.startswith(b"\x89PNG")
+    assert (image.width, image.height) == (8, 8)
+
+
+def test_tensorboard_is_given_a_task_of_the_users_too(reported: Any, project: Any) -> None:
+    shutil.copytree(reported.folder / "outputs", project.folder / "outputs")
+    assert project.cli("report", "page", "--tensorboard").code == 0
+    folder = project.folder / "outputs/page/tensorboard"
+    assert len(list(folder.rglob("events.out.tfevents.*"))) == 11  # one of twelve failed
+    assert events(folder / "mixed/seed-2").Tags()["scalars"] == ["train_loss", "val_loss"]
+
+
+def test_without_tensorboard_the_way_to_it_is_said(
+    project: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.run("tiny")
+    monkeypatch.setitem(sys.modules, "tensorboard.compat.proto.event_pb2", None)
+    answer = project.inside("report", "tiny", "--tensorboard")
+    assert answer.code == 2
+    assert answer.err == (
+        "sweeper: --tensorboard needs TensorBoard: pip install 'sweeper[tensorboard]' "
+        "-c constraints.txt\n"
+    )
+    assert not (project.folder / "outputs/tiny/report.html").exists()
 
 
 def test_a_long_table_is_cut_with_a_sentence_that_says_where_the_rest_is(

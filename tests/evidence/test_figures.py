@@ -14,7 +14,16 @@ import numpy as np
 import pytest
 
 from sweeper.evidence.claims import claims_table
-from sweeper.evidence.figures import canvas, curves, documented, forest, samples, search, staircase
+from sweeper.evidence.figures import (
+    canvas,
+    curves,
+    documented,
+    forest,
+    samples,
+    search,
+    staircase,
+    weights,
+)
 from sweeper.evidence.findings import Evidence
 from sweeper.evidence.runs import Run
 from sweeper.plan import Cell, ConcludedSearch, Plan, PlannedArm, Proposal
@@ -383,6 +392,72 @@ def test_a_torn_file_a_link_or_none_shows_no_samples(tmp_path: Path) -> None:
     (tmp_path / "link.npz").symlink_to(whole)
     for name in ("torn.npz", "link.npz", "none.npz"):
         assert samples.read(tmp_path / name) is None
+
+
+# Weights.
+
+LAYER: dict[str, Any] = {
+    "name": "0.weight", "shape": [2, 3], "low": -1.0, "high": 1.0, "counts": [1, 2, 3],
+}  # fmt: skip
+
+
+def write_weights(path: Path, *layers: Any) -> Path:
+    path.write_text(json.dumps({"before": [LAYER], "after": list(layers)}))
+    return path
+
+
+def test_weights_are_read_as_histograms(tmp_path: Path) -> None:
+    wild = {"name": "1.weight", "shape": [3, 1]}
+    found = weights.read(write_weights(tmp_path / "weights.json", LAYER, wild))
+    assert found is not None
+    one = weights.Histogram("0.weight", (2, 3), -1.0, 1.0, (1, 2, 3))
+    assert found.before == (one,)
+    assert (found.after[0], found.after[1].counts) == (one, ())
+
+
+BAD_WEIGHTS: dict[str, Any] = {
+    "no layers": [],
+    "no mapping": [3],
+    "no name": [{"shape": [1]}],
+    "words for counts": [{**LAYER, "counts": ["many"]}],
+    "no counts": [{**LAYER, "counts": []}],
+    "a count below zero": [{**LAYER, "counts": [-1, 2]}],
+    "nothing counted": [{**LAYER, "counts": [0, 0]}],
+    "more bins than ours": [{**LAYER, "counts": [1] * 1000}],
+    "upside down": [{**LAYER, "low": 2.0}],
+    "infinite": [{**LAYER, "high": float("inf")}],
+    "a huge file": [{**LAYER, "name": "x" * (2 << 20)}],
+}
+
+
+@pytest.mark.parametrize("layers", BAD_WEIGHTS.values(), ids=BAD_WEIGHTS)
+def test_what_is_not_as_we_write_it_shows_no_weights(tmp_path: Path, layers: Any) -> None:
+    assert weights.read(write_weights(tmp_path / "weights.json", *layers)) is None
+
+
+def test_a_torn_file_of_weights_or_a_link_shows_none(tmp_path: Path) -> None:
+    whole = write_weights(tmp_path / "weights.json", LAYER)
+    (tmp_path / "torn.json").write_bytes(whole.read_bytes()[:50])
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    (tmp_path / "link.json").symlink_to(whole)
+    for name in ("torn.json", "deep.json", "link.json", "none.json"):
+        assert weights.read(tmp_path / name) is None
+
+
+def test_many_arms_and_layers_are_cut_and_the_caption_says_so() -> None:
+    layer = weights.Histogram("w", (2, 2), -1.0, 1.0, (1, 2, 1))
+    same = weights.Histogram("w", (2, 2), 0.5, 0.5, (4,))
+    wild = weights.Histogram("w", (2, 2), math.nan, math.nan, ())
+    deep = weights.Weights((layer,) * 20, (same, wild, *(layer,) * 18))
+    arms = [weights.ArmWeights(f"arm {n}", n % 2, n, deep) for n in range(15)]
+    found = weights.drawing(arms)
+    assert is_png(found.png) and found.svg.startswith(b"<?xml")
+    assert "its first seed of each arm" in found.caption
+    assert found.caption.endswith(
+        "3 further arms are in the folders of their trials. Of more than 16 layers the first 16."
+    )
+    nothing = weights.Weights((layer,), (wild,))
+    assert "lost not finite." in weights.drawing([weights.ArmWeights("lost", 0, 0, nothing)]).alt
 
 
 @pytest.mark.parametrize("shape", [(3, 5), (4, 2, 3)])

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from sweeper.training import checks, losses, optimizers, prepare, run, samples, streams
+from sweeper.training import checks, losses, optimizers, prepare, run, samples, streams, weights
 from sweeper.training.checkpoint import Checkpoint
 from sweeper.training.checks import by_hand, gradients, nets, printed
 from sweeper.training.checks import data as data_checks
@@ -174,6 +174,11 @@ def wrong_labels(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(samples, "pick", shifted)
 
 
+def weights_of_another_moment(patch: pytest.MonkeyPatch) -> None:
+    content = weights.content
+    patch.setattr(weights, "content", lambda before, after: content(after, before))
+
+
 def rows_and_columns_swapped(patch: pytest.MonkeyPatch) -> None:
     folder = data_checks.folder
 
@@ -219,6 +224,7 @@ PLANTED: list[tuple[str, Plant]] = [
     ("words_decode", farthest_word),
     ("inputs_can_be_seen", mirrored_images),
     ("inputs_can_be_seen", wrong_labels),
+    ("inputs_can_be_seen", weights_of_another_moment),
     ("stacking", rows_and_columns_swapped),
     ("printed_code_fails", slip_without_effect),
     ("printed_code_fails", another_error),

@@ -1,4 +1,4 @@
-"""The few images that a trial leaves: what is in them, and that they change nothing else."""
+"""What a trial leaves to look at: what is in it, and that it changes nothing else."""
 
 import json
 import time
@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from sweeper.training import prepare, samples, streams
+from sweeper.training import prepare, samples, streams, weights
+from sweeper.training.leaving import leave
 from sweeper.training.order import Order
 from sweeper.training.prepare import Prepared
 from sweeper.training.run import Run as TrainingRun
@@ -85,8 +86,7 @@ def test_no_number_is_another_for_it(
     own = {"seed": 5, "data": CAPTCHA, "model": CNN, "train": {"epochs": 3}}
     with_them = run(**own)
     assert (tmp_path / samples.NAME).exists()
-    monkeypatch.setattr(samples, "write", lambda folder, found: None)
-    monkeypatch.setattr(TrainingRun, "sampled", lambda self, seed: None)
+    monkeypatch.setattr(TrainingRun, "leaves", lambda self, seed: {})
     assert repr(run(**own)) == repr(with_them)
 
 
@@ -107,7 +107,7 @@ def test_what_has_no_pictures_or_no_answers_leaves_none(
     run: Callable[..., Any], tmp_path: Path, groups: dict[str, Any]
 ) -> None:
     run(**groups)
-    assert list(tmp_path.iterdir()) == []
+    assert not (tmp_path / samples.NAME).exists()
 
 
 def test_vectors_leave_none() -> None:
@@ -119,21 +119,28 @@ def test_vectors_leave_none() -> None:
 def test_a_disk_without_room_costs_the_images_and_not_the_trial(
     run: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: Any, **__: Any) -> None:
-        raise OSError(28, "No space left on device")
+    opened = Path.open
 
-    monkeypatch.setattr(np, "savez", full)
+    def full(path: Path, mode: str = "r", *further: Any, **named: Any) -> Any:
+        if mode == "xb":
+            raise OSError(28, "No space left on device")
+        return opened(path, mode, *further, **named)
+
+    monkeypatch.setattr(Path, "open", full)
     assert run().metrics["epochs"] == 2
-    assert not (tmp_path / samples.NAME).exists()
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_a_link_that_lies_there_is_not_followed(run: Callable[..., Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [samples.NAME, weights.NAME])
+def test_a_link_that_lies_there_is_not_followed(
+    run: Callable[..., Any], tmp_path: Path, name: str
+) -> None:
     aim = tmp_path.parent / f"{tmp_path.name}-aim"
-    for name in (samples.NAME, f"{samples.NAME}.half"):
-        (tmp_path / name).symlink_to(aim)
+    for there in (name, f"{name}.half"):
+        (tmp_path / there).symlink_to(aim)
     run()
     assert not aim.exists()
-    assert not (tmp_path / samples.NAME).is_symlink()
+    assert not (tmp_path / name).is_symlink()
 
 
 def test_large_images_are_thinned(tmp_path: Path) -> None:
@@ -144,9 +151,10 @@ def test_large_images_are_thinned(tmp_path: Path) -> None:
         (x, y, torch.rand(50, 2)),
         "cross_entropy",
     )
-    assert found is not None
-    assert found["train_images"].shape == (16, 50, 25, 3)
-    assert json.loads(found["about"].tobytes())["train_label"][0] in ("a" * 40, "b")
+    leave(tmp_path / samples.NAME, found)
+    about, train, _ = left(tmp_path)
+    assert train.shape == (16, 50, 25, 3)
+    assert about["train_label"][0] in ("a" * 40, "b")
 
 
 def test_it_takes_no_time_to_speak_of(tmp_path: Path) -> None:
@@ -158,7 +166,45 @@ def test_it_takes_no_time_to_speak_of(tmp_path: Path) -> None:
         folder = tmp_path / str(place)
         folder.mkdir()
         started = time.process_time()  # the machine may be busy with other things
-        samples.write(folder, samples.pick(data, order(1000), answered, "cross_entropy"))
+        found = samples.pick(data, order(1000), answered, "cross_entropy")
+        leave(folder / samples.NAME, found)
         return time.process_time() - started
 
     assert min(map(once, range(15))) < 0.003
+
+
+# The weights.
+
+
+def test_a_trial_leaves_a_histogram_of_each_weight_before_training_and_after(
+    run: Callable[..., Any], tmp_path: Path
+) -> None:
+    run(init={"name": "normal", "std": 0.1}, train={"epochs": 3}, optim={"name": "sgd", "lr": 0.5})
+    drawn = json.loads((tmp_path / weights.NAME).read_bytes())
+    for layers in drawn.values():
+        assert [layer["name"] for layer in layers] == ["1.weight", "3.weight", "5.weight"]
+        for layer in layers:
+            assert sum(layer["counts"]) == np.prod(layer["shape"])
+            assert len(layer["counts"]) == weights.BINS
+    before, after = (drawn[when][0] for when in ("before", "after"))
+    assert -0.6 < before["low"] < -0.2 < 0.2 < before["high"] < 0.6  # 4,096 draws at ±0.1
+    assert before != after
+
+
+def test_equal_weights_are_one_bin_and_such_as_are_not_finite_have_none() -> None:
+    net = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 2, bias=False))
+    torch.nn.init.constant_(net[0].weight, 0.25)
+    torch.nn.init.constant_(net[1].weight, float("inf"))
+    assert weights.histograms(net) == [
+        {"name": "0.weight", "shape": [3, 2], "low": 0.25, "high": 0.25, "counts": [6]},
+        {"name": "1.weight", "shape": [2, 3]},
+    ]
+
+
+def test_the_weights_before_training_are_kept_with_a_checkpoint(
+    run: Callable[..., Any], tmp_path: Path
+) -> None:
+    run(train={"epochs": 4})
+    whole = (tmp_path / weights.NAME).read_bytes()
+    run(train={"epochs": 4, "interrupt_after": 2})
+    assert (tmp_path / weights.NAME).read_bytes() == whole

@@ -1,14 +1,14 @@
 """Checks of what the net is fed: how arrays are joined and split, and what people see of them."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from sweeper.training import prepare, samples
+from sweeper.training import prepare, samples, weights
 from sweeper.training.checks.bench import Array, Bench, Fact, Ran, answers, close, equal
 from sweeper.training.checks.nets import images
 from sweeper.training.data import folder
@@ -93,7 +93,7 @@ def _numbers(x: Tensor) -> list[int]:
 
 def inputs_can_be_seen(bench: Bench) -> Iterator[Fact]:
     """E8: a run leaves the images as they were fed, with their labels, the predictions beside the
-    true labels, and the curves."""
+    true labels, the curves, and the weights before training and after."""
     config = bench.config(
         images(bench), "cnn", data={"scaling": "standardize"}, optim={"lr": 0.1},
         train={"epochs": 2, "batch_size": samples.TRAINING},
@@ -112,6 +112,21 @@ def inputs_can_be_seen(bench: Bench) -> Iterator[Fact]:
     yield from _predictions(ran, data.val_x, data.val_y, about, shown["val_images"])
     told = [{"train_loss", "val_loss", "val_accuracy"} <= set(m) for _, m in ran.points]
     yield equal("points of the curves", told, [True] * 3)
+    drawn = json.loads((ran.folder / weights.NAME).read_bytes())
+    trained = [parameter.detach() for parameter in ran.net.parameters()]
+    yield from _histograms("before training", drawn["before"], ran.updates[0].before)
+    yield from _histograms("after training", drawn["after"], trained)
+
+
+def _histograms(
+    when: str, drawn: Sequence[weights.Histogram], parameters: Sequence[Tensor]
+) -> Iterator[Fact]:
+    """What is drawn of the weights against the weights."""
+    expected = [
+        (list(w.shape), w.min().item(), w.max().item(), w.numel()) for w in parameters if w.ndim > 1
+    ]
+    found = [(d["shape"], d["low"], d["high"], sum(d["counts"])) for d in drawn]
+    yield equal(f"weights {when}: shape, least, largest, how many", found, expected)
 
 
 def _off(pixels: Array, fed: Tensor) -> float:

@@ -1,0 +1,92 @@
+"""A recipe's runs as TensorBoard reads them: curves, images and weights, a folder a run."""
+
+import math
+from collections.abc import Iterator, Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from sweeper.errors import RequestError
+from sweeper.evidence.csvfile import write_bytes
+from sweeper.evidence.figures import samples, weights
+from sweeper.evidence.findings import Evidence
+from sweeper.evidence.left import samples_of, weights_of
+from sweeper.evidence.runs import Run
+from sweeper.folders import Outputs
+from sweeper.trial import RESULTS
+
+_FILE = "events.out.tfevents.sweeper"
+
+
+class EventFiles:
+    """The door to TensorBoard. Raises RequestError where it is not installed."""
+
+    def __init__(self) -> None:
+        try:
+            from tensorboard.compat.proto.event_pb2 import Event
+            from tensorboard.compat.proto.summary_pb2 import Summary
+            from tensorboard.summary.writer.record_writer import RecordWriter
+        except ImportError as error:
+            raise RequestError(
+                "--tensorboard needs TensorBoard: pip install 'sweeper[tensorboard]' "
+                "-c constraints.txt"
+            ) from error
+        self._event, self._summary, self._writer = Event, Summary, RecordWriter
+
+    def write(
+        self, evidence: Evidence, folder: Path, outputs: Outputs, starts: Mapping[str, float]
+    ) -> None:
+        """`<arm>/seed-<n>` for each reported run that ended in a result."""
+        for run in (run for row in evidence.grid.runs for run in row):
+            if run.status in RESULTS:
+                content = self._content(run, outputs, starts.get(run.trial_id, 0.0))
+                write_bytes([content], folder / run.arm / f"seed-{run.seed}" / _FILE)
+
+    def _content(self, run: Run, outputs: Outputs, start: float) -> bytes:
+        content = BytesIO()
+        writer = self._writer(content)
+        writer.write(self._event(wall_time=start, file_version="brain.Event:2").SerializeToString())
+        for step, values in self._by_step(run, outputs):
+            event = self._event(wall_time=start, step=step, summary=self._summary(value=values))
+            writer.write(event.SerializeToString())
+        return content.getvalue()
+
+    def _by_step(self, run: Run, outputs: Outputs) -> Iterator[tuple[int, list[Any]]]:
+        steps = [int(s) for s in run.curve.get("step", ()) if s is not None and math.isfinite(s)]
+        if len(steps) != len(run.curve.get("step", ())):
+            return  # a foreign store's
+        for place, step in enumerate(steps):
+            told = {name: v[place] for name, v in run.curve.items() if name != "step"}
+            yield step, [self._scalar(name, v) for name, v in told.items() if v is not None]
+        first, last = min(steps, default=0), max(steps, default=0)
+        drawn, fed = weights_of(run, outputs), samples_of(run, outputs)
+        if drawn is not None:
+            yield first, [self._histogram(h) for h in drawn.before if h.counts]
+            yield last, [self._histogram(h) for h in drawn.after if h.counts]
+        if fed is not None:
+            yield last, [self._image(f"fed/{i:02}", p) for i, p in enumerate(fed.train)]
+            yield last, [self._image(f"answered/{i:02}", p) for i, p in enumerate(fed.validation)]
+
+    def _scalar(self, name: str, value: float) -> Any:
+        return self._summary.Value(tag=name, simple_value=value)
+
+    def _histogram(self, found: weights.Histogram) -> Any:
+        n = len(found.counts)
+        width = (found.high - found.low) / n
+        middles = [found.low + (i + 0.5) * width for i in range(n)]
+        held = list(zip(middles, found.counts, strict=True))
+        value = self._summary.Value(tag=f"weights/{found.name}")
+        value.histo.min, value.histo.max = found.low, found.high
+        value.histo.num = sum(found.counts)
+        value.histo.sum = sum(middle * count for middle, count in held)
+        value.histo.sum_squares = sum(middle**2 * count for middle, count in held)
+        value.histo.bucket_limit.extend(found.low + (i + 1) * width for i in range(n))
+        value.histo.bucket.extend(found.counts)
+        return value
+
+    def _image(self, place: str, picture: samples.Picture) -> Any:
+        said = f" → {picture.predicted}" if picture.predicted else ""
+        value = self._summary.Value(tag=f"{place} {picture.label}{said}")
+        value.image.height, value.image.width = picture.pixels.shape[:2]
+        value.image.encoded_image_string = samples.png(picture.pixels)
+        return value
