@@ -123,7 +123,7 @@ def _page(request: Request, claims: pd.DataFrame, arms: pd.DataFrame) -> str:
             f"{len(recipe.every_seed)} seeds\nsweeper report {name}\n```"
         ),
         "What each arm changes": markdown(page.changes_table(request.plan)),
-        "Result": markdown(page.arms_table(_typed(arms))),
+        "Result": markdown(page.arms_table(_typed(arms), recipe)),
         "Curves": figure if has_figure else "No curve belongs to this recipe.",
         "Verdict": markdown(_verdicts(claims)),
         "Conditions": recipe.notes.strip() or "As in the table above.",
@@ -180,6 +180,7 @@ def markdown(table: Table) -> str:
     lines = [_row(c.title for c in table.columns)]
     lines.append(_row("---:" if c.is_number else "---" for c in table.columns))
     lines += [_row(cell.text for cell in row) for row in table.rows]
+    lines += ["", table.note] if table.note else []
     return "\n".join(lines)
 
 

@@ -167,7 +167,7 @@ def claims_table(claims: pd.DataFrame) -> Table:
     return Table("The claims: what the document says beside what was measured", columns, rows)
 
 
-def arms_table(arms: pd.DataFrame) -> Table:
+def arms_table(arms: pd.DataFrame, recipe: Recipe) -> Table:
     """A row an arm and metric, with the comparison made of it."""
     columns = (
         Column("arm"), Column("metric"), Column("verdict"), Column("n", is_number=True),
@@ -186,8 +186,16 @@ def arms_table(arms: pd.DataFrame) -> Table:
         )
         for row in _records(arms[:MOST_ARMS])
     )  # fmt: skip
-    note = _left_out(len(arms), MOST_ARMS, "arms.csv")
+    notes = (_in_decades(recipe), _left_out(len(arms), MOST_ARMS, "arms.csv"))
+    note = " ".join(filter(None, notes))
     return Table("The arms: a row for each arm and metric", columns, rows, note)
+
+
+def _in_decades(recipe: Recipe) -> str:
+    on_log = [name for name, metric in recipe.metrics.items() if metric.scale == "log"]
+    if not on_log:
+        return ""
+    return f"Differences of {', '.join(on_log)} are of its log10: −1 is a tenth, 0.3 twice as much."
 
 
 def plain_table(caption: str, table: pd.DataFrame, besides: Sequence[str] = ("recipe",)) -> Table:

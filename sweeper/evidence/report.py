@@ -116,7 +116,9 @@ def _page(
         Section("weights", "Its weights, before training and after", pictures=pictures["weights"]),
         Section(
             "arms", "Arms",
-            tables=(page.arms_table(built.arms), page.changes_table(plan), *_designed(built)),
+            tables=(
+                page.arms_table(built.arms, recipe), page.changes_table(plan), *_designed(built),
+            ),
         ),
         Section("trials", "Trials", tables=_if_any(page.trials_table(built.trials))),
         Section("failed", "What failed", errors=page.failures(runs)),

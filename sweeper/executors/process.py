@@ -26,7 +26,8 @@ from sweeper.trial import Ending
 Heard = Callable[[Reported], None]
 
 _PRELOAD = ["sweeper.executors.child"]
-_TORCH = "sweeper.training.loop"
+# With what the built-in choices of `data` and `model` import, which a child would do each time.
+_TORCH = ["sweeper.training.loop", "sweeper.training.data", "sweeper.training.models"]
 _LOG_TAIL = 2000
 # Between its answer and its end: a thread that the user's code left running would hold the slot.
 _FAREWELL_S = 5.0
@@ -73,7 +74,7 @@ class Processes:
         self._is_closing = False
         self._oom_kills = OomKills()
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload([*_PRELOAD, *([_TORCH] if preload_torch else [])])
+        self._context.set_forkserver_preload([*_PRELOAD, *(_TORCH if preload_torch else [])])
 
     def run(self, job: Job, slot: Slot, heard: Heard) -> Ended:
         """Perform an attempt in a process of its own; `heard` is called for each reported point."""
