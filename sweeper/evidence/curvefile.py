@@ -11,7 +11,7 @@ from sweeper.evidence.runs import Run
 STEPS = ("epoch", "step")
 LOSSES = ("train_loss", "val_loss")
 ACCURACIES = ("train_accuracy", "val_accuracy")
-MORE = ("running_loss", "grad_norm_first", "grad_norm_last", "dead_units")
+MORE = ("running_loss", "grad_norm_first", "grad_norm_last", "dead_units", "dead_layer")
 # What sets one trial's rows apart from another's, the first of which the file has.
 APART = (("trial_id",), ("recipe", "arm", "seed"), ("arm", "seed"), ("arm",), ("seed",))
 # What was minimised: a cross-entropy tells of accuracies, a square has a gradient of its own size.

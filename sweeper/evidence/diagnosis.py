@@ -27,6 +27,8 @@ FAR_BELOW, FAR_BELOW_SHARE = 0.5, 0.2
 WRONGLY_BELOW = 0.1
 # R7, R10: what a loss has to lose of its start for "it fell"; twice what a trend calls a change.
 FELL = 0.1
+# How many times as much of its start a validation loss has to lose as the training loss (R3).
+FAR_AHEAD = 3.0
 # At this share of its start a loss has nothing left to lose (R2, R10), and stands for a high
 # accuracy where none is known (R10).
 NEARLY_ZERO = 0.1
@@ -42,9 +44,9 @@ EXPLODED = 300.0
 WORSE_THAN_KNOWING_NOTHING = 10.0
 # Steps from a finite loss to NaN: a step size that is too large takes its time to get there.
 AT_ONCE = 5
-# Share of ReLU units that fire for no training sample: one dead layer of two equal ones is a half,
-# and stops the net.
-DEAD = 0.45
+# Share of ReLU units that fire for no training sample, of all and of one layer: a dead layer, or
+# one of which next to nothing is left, stops the net.
+DEAD, DEAD_LAYER = 0.45, 0.95
 # A training loss that was once this many times its start was thrown out by a step too large.
 THROWN = 1.5
 # Noise about the line, as a share of the start: what a trend would be called a change.
@@ -81,12 +83,24 @@ def _still_learning(r: Reading) -> bool:
 
 
 def _only_training_falls(r: Reading) -> bool:
-    """With something left for the validation loss to lose."""
-    return r.words == ("falling", "flat") and not r.val.fell(1 - NEARLY_ZERO)
+    """While the validation loss, which has something left to lose, does not."""
+    alone = r.words in (("falling", "flat"), ("falling", "rising"))
+    return alone and r.parts_lately and not r.val.fell(1 - NEARLY_ZERO)
 
 
 def _only_validation_falls(r: Reading) -> bool:
-    return r.words == ("flat", "falling")
+    """Lately or on the whole, of a net that does poorly on what it is trained on."""
+    if not r.is_poor:
+        return False
+    return (r.words == ("flat", "falling") and r.parts_lately) or _validation_ran_ahead(r)
+
+
+def _validation_ran_ahead(r: Reading) -> bool:
+    """In evaluation mode: dropout alone holds up the loss that training prints, and not this."""
+    train, val = r.train.left, r.val.left
+    if train is None or val is None or r.train.fell(FAR) or not r.val.fell(FELL):
+        return False
+    return 1 - val >= FAR_AHEAD * (1 - train)
 
 
 def _bottleneck(r: Reading) -> bool:
@@ -174,17 +188,26 @@ def _starts_exploding(r: Reading) -> bool:
 
 
 def _is_dead(r: Reading) -> bool:
-    dead = r.last("dead_units")
-    return dead is not None and dead >= DEAD
+    return _are_dead(r.last("dead_units"), r.last("dead_layer"))
+
+
+def _are_dead(units: float | None, layer: float | None) -> bool:
+    return (units is not None and units >= DEAD) or (layer is not None and layer >= DEAD_LAYER)
 
 
 def _steps_too_far(r: Reading) -> bool:
     start = r.train.start
     if start is None:
         return False
-    was_thrown = 0 < THROWN * start < max(r.train.highest, r.printed.highest)
+    was_thrown = 0 < THROWN * start < r.printed.highest
     is_cause = _diverged(r) and not _starts_exploding(r)
-    return is_cause or was_thrown or r.train.rises or _oscillates(r)
+    return is_cause or was_thrown or r.printed.rises or _oscillates(r) or _killed_units(r)
+
+
+def _killed_units(r: Reading) -> bool:
+    """A net that does poorly, of units that were alive before the first step."""
+    units, layer = (r.curve(name).start for name in ("dead_units", "dead_layer"))
+    return r.is_poor and _is_dead(r) and units is not None and not _are_dead(units, layer)
 
 
 def _creeps(r: Reading) -> bool:
@@ -197,8 +220,11 @@ def _creeps(r: Reading) -> bool:
 
 
 def _oscillates(r: Reading) -> bool:
-    late = r.train.late
-    return late is not None and late.noise >= SWINGS
+    """Not so where the printed loss surely falls: batch norm, read in evaluation mode, jumps."""
+    late, printed = r.train.late, r.printed.late
+    if late is None or printed is None or late.noise < SWINGS:
+        return False
+    return printed.noise >= SWINGS or printed.high >= 0
 
 
 def _levelled_off(r: Reading) -> bool:

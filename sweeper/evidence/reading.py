@@ -6,7 +6,7 @@ from functools import cached_property
 from statistics import median
 
 from sweeper.evidence.runs import Run
-from sweeper.evidence.trends import FEWEST, Trend, Word, blocks, trend
+from sweeper.evidence.trends import CHANGED, FEWEST, Trend, Word, blocks, trend
 from sweeper.metric import last
 
 # Poor on the training set: below this accuracy, or with more than two thirds of the loss left that
@@ -17,6 +17,7 @@ POOR_ACCURACY, POOR_SHARE = 0.8, 2 / 3
 CROSS_ENTROPIES = ("cross_entropy", "naive_cross_entropy")
 # How far below its bound an accuracy must lie: it is measured on other weights than a running loss.
 MARGIN = 0.05
+TRAINING_LOSSES = ("train_loss", "running_loss")
 # The end of a curve is the median of so many readings, so that one of them says little.
 END = 3
 
@@ -45,6 +46,11 @@ class Curve:
         self.end = median(self.values[-END:]) if len(self.values) > END else (
             self.values[-1] if self.values else None
         )  # fmt: skip
+
+    def at(self, steps: Sequence[float]) -> list[float | None]:
+        """Its readings at these steps, None where there is none."""
+        known = dict(zip(self.steps, self.values, strict=True))
+        return [known.get(step) for step in steps]
 
     def fell(self, share: float) -> bool:
         """Whether it lost so much of what it started with."""
@@ -142,6 +148,12 @@ class Reading:
         return train.word if train else None, val.word if val else None
 
     @cached_property
+    def parts_lately(self) -> bool:
+        """Whether one of the two losses lost more lately than the other, and no little more."""
+        train, val = self.printed.late, self.val.late
+        return train is not None and val is not None and abs(train.change - val.change) >= CHANGED
+
+    @cached_property
     def train_accuracy(self) -> float | None:
         return self._accuracy("train_accuracy")
 
@@ -150,20 +162,36 @@ class Reading:
         return self._accuracy("val_accuracy")
 
     def _accuracy(self, name: str) -> float | None:
-        """A share of one; a percentage is not guessed at."""
-        value = self.last(name)
+        """The end of its curve; a share of one: a percentage is not guessed at."""
+        end = self.curve(name).end
+        value = self.last(name) if end is None else end
         return value if value is not None and 0 <= value <= 1 else None
 
     @cached_property
     def accuracy_is_wrong(self) -> bool:
-        """Whether the training accuracy is lower than the training loss allows."""
+        """Whether the training accuracy is lower than the training loss allows, at each of the last
+        readings: batch norm, read in evaluation mode, may lag behind at one."""
         if self.run.loss not in CROSS_ENTROPIES or self.train_accuracy is None:
             return False
-        known = [
-            loss for loss in map(self.last, ("train_loss", "running_loss")) if loss is not None
+        ends = [
+            accuracy < least_accuracy(loss) - MARGIN for accuracy, loss in self._ends_of_training
         ]
-        known = [loss for loss in known if loss >= 0]
-        return bool(known) and self.train_accuracy < least_accuracy(min(known)) - MARGIN
+        return bool(ends) and all(ends)
+
+    @cached_property
+    def _ends_of_training(self) -> list[tuple[float, float]]:
+        """The last training accuracies, each with the lower of the losses read with it."""
+        curve = self.curve("train_accuracy")
+        accuracies, ends = curve.values[-END:], curve.steps[-END:]
+        losses = [self.curve(name).at(ends) for name in TRAINING_LOSSES]
+        if not accuracies:
+            accuracies = [self.train_accuracy] if self.train_accuracy is not None else []
+            losses = [[self.last(name)] for name in TRAINING_LOSSES]
+        known = [
+            [loss for loss in at if loss is not None and loss >= 0]
+            for at in zip(*losses, strict=True)
+        ]
+        return [(a, min(at)) for a, at in zip(accuracies, known, strict=True) if at]
 
     @cached_property
     def is_poor(self) -> bool:
@@ -174,9 +202,16 @@ class Reading:
         if len(self.train.values) < FEWEST:
             return False
         if self.train_accuracy is not None and not self.accuracy_is_wrong:
-            return self.train_accuracy < POOR_ACCURACY
+            return max(self.train_accuracy, self._printed_accuracy) < POOR_ACCURACY
         share = math.sqrt(POOR_SHARE) if self.run.loss == "mae" else POOR_SHARE
         return self.train.left is not None and self.train.left > share
+
+    @property
+    def _printed_accuracy(self) -> float:
+        """What the printed loss implies at least: batch norm may lag behind it when evaluated."""
+        end = self.printed.end
+        is_known = self.run.loss in CROSS_ENTROPIES and end is not None and end >= 0
+        return least_accuracy(end) if is_known and end is not None else 0.0
 
     @cached_property
     def validation_over_training(self) -> list[tuple[float, float]]:

@@ -33,8 +33,8 @@ class Evaluation:
         self._answers: list[Tensor] = []  # of the last pass over the validation part
 
     def read(self, model: nn.Module) -> dict[str, float]:
-        """train_loss, val_loss, with classes train_accuracy and val_accuracy, dead_units, what is
-        said of a watched class, and errors that do not depend on the loss."""
+        """train_loss, val_loss, with classes train_accuracy and val_accuracy, dead_units and
+        dead_layer, what is said of a watched class, and errors that do not depend on the loss."""
         firing = Firing()
         result: dict[str, float] = {}
         for part in self._parts:
@@ -45,9 +45,7 @@ class Evaluation:
             result[f"{part}_loss"] = loss
             if self._is_classification:
                 result[f"{part}_accuracy"] = accuracy
-        dead = firing.dead_share
-        firing_metrics = {} if dead is None else {"dead_units": dead}
-        return {**result, **firing_metrics, **self._of_class(), **self._errors(model)}
+        return {**result, **firing.metrics(), **self._of_class(), **self._errors(model)}
 
     def training_loss(self, model: nn.Module) -> float:
         """The train_loss of a reading, by itself."""

@@ -75,10 +75,13 @@ class Firing:
             for handle in handles:
                 handle.remove()
 
-    @property
-    def dead_share(self) -> float | None:
-        """The share of units that never fired; None where there is no ReLU."""
-        return 1 - torch.cat(self._fired).float().mean().item() if self._fired else None
+    def metrics(self) -> dict[str, float]:
+        """The share of units that never fired, of all and of the worst layer; none without ReLU."""
+        if not self._fired:
+            return {}
+        dead = [1 - fired.float().mean().item() for fired in self._fired]
+        units = 1 - torch.cat(self._fired).float().mean().item()
+        return {"dead_units": units, "dead_layer": max(dead)}
 
     def _rewind(self, *_: object) -> None:
         self._call = 0

@@ -95,7 +95,11 @@ HIGH, LOW = [0.97] * 11, [0.3] * 11
         pytest.param(FALLING, FALLING, {}, {"R1"}, {"R9", "lr_too_small"}, id="both fall"),
         pytest.param(line(2.3, 0.3), [2.3, 1.5, *[1.2] * 9], {}, {"R2", "R6"}, {"R1"}, id="train alone"),
         pytest.param(line(2.3, 0.6), [2.3, 0.8, *[0.2] * 9], {}, set(), {"R2"}, id="nothing left to lose"),
+        pytest.param(line(2.3, 0.3), [2.3, 1.5, *line(1.2, 1.6)[2:]], {}, {"R2"}, {"R1"}, id="validation rises"),
+        pytest.param(line(2.3, 1.5), line(2.3, 1.75), {}, {"R1"}, {"R2"}, id="hardly apart"),
         pytest.param(line(2.3, 2.2), line(2.3, 1.0), {}, {"R3"}, {"R4"}, id="validation alone"),
+        pytest.param([2.3, 2.2, *[2.1] * 9], [2.3, 1.2, *[0.8] * 9], {}, {"R3", "R4"}, set(), id="alone at first"),
+        pytest.param([0.1] * 11, line(0.4, 0.2), {"train_accuracy": HIGH}, set(), {"R3"}, id="validation catches up"),
         pytest.param(STILL, STILL, {}, {"R4", "R9"}, {"plateau", "lr_too_small"}, id="never moved"),
         pytest.param(STILL, STILL, {"train_accuracy": HIGH}, set(), {"R4", "R9"}, id="flat, but learnt"),
         pytest.param([2.3, *[1.9] * 10], [2.3, *[1.9] * 10], {}, {"R4", "plateau"}, set(), id="stopped early"),
@@ -127,6 +131,7 @@ HEALTH = {
     "no signal reaches the last": ({"grad_norm_first": [1e-3] * 11, "grad_norm_last": [1e-3] * 11}, "vanishing_gradients"),
     "a huge gradient": ({"grad_norm_first": [900.0] * 11, "grad_norm_last": [1.0] * 11}, "exploding_gradients"),
     "half of the units": ({"dead_units": [0.5] * 11}, "dead_units"),
+    "one layer of four": ({"dead_units": [0.25] * 11, "dead_layer": [1.0] * 11}, "dead_units"),
 }  # fmt: skip
 
 
@@ -168,8 +173,36 @@ def test_the_column_leaves_out_what_is_no_fault() -> None:
 
 def test_what_a_training_loop_prints_counts_for_the_trends() -> None:
     printed = {"running_loss": line(2.3, 2.25)}  # dropout: the net itself is far better
-    assert "R3" in named(line(2.3, 0.5), line(2.3, 1.0), **printed)
-    assert "R3" not in named(line(2.3, 0.5), line(2.3, 1.0))
+    assert "R1" in named(line(2.3, 0.5), line(2.3, 1.0))
+    told = named(line(2.3, 0.5), line(2.3, 1.0), **printed)
+    assert not {"R1", "R3"} & told  # and the data are not at fault
+
+
+def test_a_loss_read_in_evaluation_mode_may_jump_while_training_goes_on() -> None:
+    jumps = [2.3, 1.5, 2.0, 0.9, 1.5, 0.5, 1.1, 0.3, 0.9, 0.2, 0.7]  # batch norm, after few steps
+    printed = [2.3, 1.5, 1.0, 0.7, 0.5, 0.35, 0.28, 0.2, 0.15, 0.1, 0.06]
+    smooth = {"running_loss": printed, "train_accuracy": [*[0.95, 0.5] * 5, 0.7]}
+    swings = {"oscillation", "lr_too_large"}
+    assert swings <= named(jumps, jumps)
+    told = named(jumps, jumps, **smooth)
+    assert not (swings | {"R9", "R7"}) & told
+    assert swings <= named(jumps, jumps, running_loss=jagged(1.5, 0.4))
+    assert swings <= named(jumps, jumps, running_loss=STILL)
+
+
+def test_a_step_too_large_kills_units_that_were_alive_before_it() -> None:
+    dying = named(STILL, STILL, dead_units=[0.0, *[0.5] * 10])
+    assert {"dead_units", "lr_too_large"} <= dying
+    assert "lr_too_large" not in named(STILL, STILL, dead_units=[0.5] * 11)
+    assert "lr_too_large" not in named(FALLING, FALLING, dead_units=[0.0, *[0.5] * 10])
+
+
+def test_an_accuracy_is_wrong_where_it_is_so_at_each_of_the_last_readings() -> None:
+    low = {"train_accuracy": [0.3] * 11}
+    once = {"train_accuracy": [*[0.97] * 8, 0.3, 0.97, 0.3]}
+    learnt = [2.3, *[0.1] * 10]
+    assert "R7" in named(learnt, learnt, **low)
+    assert "R7" not in named(learnt, learnt, **once)
 
 
 def test_too_few_readings_say_little() -> None:
@@ -200,7 +233,7 @@ def test_whatever_was_reported_a_diagnosis_is_told() -> None:
     odd = [0.0, 1.0, -1.0, 2.3, 1e308, -1e308, 1e-320, math.nan, math.inf, -math.inf, None]
     reported = [
         "train_loss", "val_loss", "running_loss", "train_accuracy", "val_accuracy",
-        "grad_norm_first", "grad_norm_last", "dead_units", "diverged_step",
+        "grad_norm_first", "grad_norm_last", "dead_units", "dead_layer", "diverged_step",
     ]  # fmt: skip
     for _ in range(2000):
         n = draws.choice([0, 1, 2, 4, 7, 40])

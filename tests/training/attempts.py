@@ -1,14 +1,24 @@
-"""Attempts at one trial, stopped where a test says, and what they leave behind."""
+"""A small configuration, and attempts at one trial, stopped where a test says, and what they leave behind."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from sweeper.errors import Preempted
-from sweeper.training import checkpoint, loop, samples
+from sweeper.training import checkpoint, loop, samples, weights
 
 Curve = list[tuple[int, dict[str, float]]]
 Runner = Callable[..., Any]
+BASE: dict[str, dict[str, Any]] = {
+    "data": {"_target_": "sweeper.training.data.digits", "train_samples": 200},
+    "model": {"_target_": "sweeper.training.models.mlp", "hidden_units": 16},
+    "init": {"name": "default"},
+    "optim": {"name": "momentum"},
+    "schedule": {"name": "constant"},
+    "loss": {"name": "cross_entropy"},
+    "train": {"epochs": 2},
+    "task": {"_target_": "sweeper.training.loop.train"},
+}
 NET_OF_ALL_KINDS = {
     "_target_": "sweeper.training.models.mlp", "hidden_units": 16, "norm": "batch", "dropout": 0.3,
 }  # fmt: skip
@@ -40,5 +50,5 @@ def same(a: Any, b: Any) -> bool:
 
 
 def files(workdir: Path) -> set[str]:
-    """What lies there besides the few images that a run which came to its end leaves."""
-    return {path.name for path in workdir.iterdir()} - {samples.NAME}
+    """What lies there besides what a run that came to its end leaves to look at."""
+    return {path.name for path in workdir.iterdir()} - {samples.NAME, weights.NAME}

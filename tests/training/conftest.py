@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from attempts import attempt
+from attempts import BASE, attempt
 
 from sweeper import axes
 from sweeper.training import checkpoint, data, loop
@@ -15,17 +15,6 @@ from sweeper.training.run import Run as TrainingRun
 from sweeper.trial import Config
 
 torch.set_num_threads(1)  # as an executor does: a sum's order depends on it
-
-BASE: dict[str, dict[str, Any]] = {
-    "data": {"_target_": "sweeper.training.data.digits", "train_samples": 200},
-    "model": {"_target_": "sweeper.training.models.mlp", "hidden_units": 16},
-    "init": {"name": "default"},
-    "optim": {"name": "momentum"},
-    "schedule": {"name": "constant"},
-    "loss": {"name": "cross_entropy"},
-    "train": {"epochs": 2},
-    "task": {"_target_": "sweeper.training.loop.train"},
-}
 
 
 class Run(NamedTuple):

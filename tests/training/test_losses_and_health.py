@@ -63,10 +63,10 @@ def test_units_that_fire_for_no_sample_are_counted_as_dead() -> None:
     net, firing = net_with_one_dead_unit(), health.Firing()
     with firing.watch(net):
         net(torch.tensor([[1.0]]))
-        assert firing.dead_share == 0.5
+        assert firing.metrics() == {"dead_units": 0.5, "dead_layer": 0.5}
         net(torch.tensor([[-9.0]]))  # fires the other unit
-    assert firing.dead_share == 0.0
-    assert health.Firing().dead_share is None
+    assert firing.metrics() == {"dead_units": 0.0, "dead_layer": 0.0}
+    assert health.Firing().metrics() == {}
 
 
 def test_one_relu_module_in_two_places_is_counted_in_both() -> None:
@@ -80,7 +80,7 @@ def test_one_relu_module_in_two_places_is_counted_in_both() -> None:
     with firing.watch(net):
         net(torch.ones(2, 1))
         net(torch.ones(2, 1))
-    assert firing.dead_share == pytest.approx(1 / 4)
+    assert firing.metrics() == pytest.approx({"dead_units": 1 / 4, "dead_layer": 1.0})
 
 
 def test_gradients_of_the_first_and_last_weight_layer_are_averaged_over_readings() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import BASE
+from attempts import BASE
 
 from sweeper import axes
 from sweeper.errors import DoesNotApply

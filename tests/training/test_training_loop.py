@@ -62,7 +62,7 @@ def test_the_share_of_the_first_loss_is_what_is_left_of_it(run: Runner) -> None:
 def test_all_metrics_are_there_under_their_names(run: Runner) -> None:
     classes = {
         "train_loss", "val_loss", "train_accuracy", "val_accuracy", "running_loss", "lr",
-        "grad_norm_first", "grad_norm_last", "dead_units",
+        "grad_norm_first", "grad_norm_last", "dead_units", "dead_layer",
     }  # fmt: skip
     ending = {"epochs", "steps", "nan_weights", "weights_fingerprint", "train_loss_share"}
     result = run()
