@@ -1,4 +1,4 @@
-"""A small configuration, and attempts at one trial, stopped where a test says, and what they leave behind."""
+"""A small configuration, attempts at it that stop where a test says, and what they leave behind."""
 
 from collections.abc import Callable
 from pathlib import Path
