@@ -30,7 +30,7 @@ ADVICE = {
         RULES_RECIPE,
     ),
     "R2": Advice(
-        "The training loss falls and the validation loss stands still: the net overfits.",
+        "The training loss falls and the validation loss does not: the net overfits.",
         "More data, also by augmentation or colour; a simpler net, dropout, weight decay.",
         VALIDATION,
     ),

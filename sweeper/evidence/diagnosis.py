@@ -47,12 +47,12 @@ AT_ONCE = 5
 # Share of ReLU units that fire for no training sample, of all and of one layer: a dead layer, or
 # one of which next to nothing is left, stops the net.
 DEAD, DEAD_LAYER = 0.45, 0.95
-# A training loss that was once this many times its start was thrown out by a step too large.
+# A printed loss that was once this many times its start was thrown out by a step too large.
 THROWN = 1.5
 # Noise about the line, as a share of the start: what a trend would be called a change.
 SWINGS = CHANGED
-# The later slope over the earlier: a net that learns slows down, one that creeps does not; and how
-# much of its start it would have lost else.
+# The later slope over the earlier: a net that learns slows down, one that creeps does not. And the
+# share of its start that a training loss has lost by then, had anything been learnt (also R3).
 CREEPS, FAR = 0.4, 0.25
 
 
@@ -96,9 +96,12 @@ def _only_validation_falls(r: Reading) -> bool:
 
 
 def _validation_ran_ahead(r: Reading) -> bool:
-    """In evaluation mode: dropout alone holds up the loss that training prints, and not this."""
+    """Of a training loss read in evaluation mode: the one that training prints, which may be all
+    that is known, is held up by dropout too."""
     train, val = r.train.left, r.val.left
-    if train is None or val is None or r.train.fell(FAR) or not r.val.fell(FELL):
+    if r.printed is r.train or train is None or val is None:
+        return False
+    if r.train.fell(FAR) or not r.val.fell(FELL):
         return False
     return 1 - val >= FAR_AHEAD * (1 - train)
 
@@ -206,8 +209,10 @@ def _steps_too_far(r: Reading) -> bool:
 
 def _killed_units(r: Reading) -> bool:
     """A net that does poorly, of units that were alive before the first step."""
+    if not (r.is_poor and _is_dead(r)):
+        return False
     units, layer = (r.curve(name).start for name in ("dead_units", "dead_layer"))
-    return r.is_poor and _is_dead(r) and units is not None and not _are_dead(units, layer)
+    return units is not None and not _are_dead(units, layer)
 
 
 def _creeps(r: Reading) -> bool:

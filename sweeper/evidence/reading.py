@@ -202,16 +202,18 @@ class Reading:
         if len(self.train.values) < FEWEST:
             return False
         if self.train_accuracy is not None and not self.accuracy_is_wrong:
-            return max(self.train_accuracy, self._printed_accuracy) < POOR_ACCURACY
+            last_one = self.last("train_accuracy") or 0.0
+            return max(self.train_accuracy, last_one, self._implied_accuracy) < POOR_ACCURACY
         share = math.sqrt(POOR_SHARE) if self.run.loss == "mae" else POOR_SHARE
         return self.train.left is not None and self.train.left > share
 
     @property
-    def _printed_accuracy(self) -> float:
+    def _implied_accuracy(self) -> float:
         """What the printed loss implies at least: batch norm may lag behind it when evaluated."""
         end = self.printed.end
-        is_known = self.run.loss in CROSS_ENTROPIES and end is not None and end >= 0
-        return least_accuracy(end) if is_known and end is not None else 0.0
+        if self.run.loss not in CROSS_ENTROPIES or end is None or end < 0:
+            return 0.0
+        return least_accuracy(end)
 
     @cached_property
     def validation_over_training(self) -> list[tuple[float, float]]:

@@ -79,9 +79,8 @@ class Firing:
         """The share of units that never fired, of all and of the worst layer; none without ReLU."""
         if not self._fired:
             return {}
-        dead = [1 - fired.float().mean().item() for fired in self._fired]
-        units = 1 - torch.cat(self._fired).float().mean().item()
-        return {"dead_units": units, "dead_layer": max(dead)}
+        layers = [_share(~fired) for fired in self._fired]
+        return {"dead_units": _share(~torch.cat(self._fired)), "dead_layer": max(layers)}
 
     def _rewind(self, *_: object) -> None:
         self._call = 0
@@ -94,6 +93,10 @@ class Firing:
         else:
             self._fired[self._call] |= fired
         self._call += 1
+
+
+def _share(happened: Tensor) -> float:
+    return happened.double().mean().item()
 
 
 def nan_weights(model: nn.Module) -> float:

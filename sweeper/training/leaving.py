@@ -12,8 +12,11 @@ def leave(path: Path, content: bytes | None) -> None:
     if content is None:
         return
     half = path.with_name(f"{path.name}.half")
-    with suppress(OSError):
+    try:
         half.unlink(missing_ok=True)
         with half.open("xb") as file:  # a link that somebody put there is not followed
             file.write(content)
         half.replace(path)
+    except OSError:
+        with suppress(OSError):
+            half.unlink(missing_ok=True)

@@ -32,7 +32,8 @@ class Report(Protocol):
 
 @dataclass
 class _Progress:
-    """Where training stands, the last value of each metric, and all that was reported."""
+    """Where training stands, the last value of each metric, all that was reported, and how the
+    weights lay before it."""
 
     epochs: int = 0
     steps: int = 0

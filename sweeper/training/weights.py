@@ -4,6 +4,7 @@
 """
 
 import json
+import math
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ Histogram = dict[str, Any]  # name, shape, low, high, counts; without the last t
 def histograms(model: nn.Module) -> list[Histogram]:
     """Of each weight as it stands: `counts` in 40 equal bins from its least to its largest."""
     named = [(name, p) for name, p in model.named_parameters() if _is_weight(p)]
-    return [_histogram(name, p.detach().float().cpu()) for name, p in named[:MOST]]
+    return [_histogram(name, p.detach().double().cpu()) for name, p in named[:MOST]]
 
 
 def _is_weight(parameter: nn.Parameter) -> bool:
@@ -30,7 +31,7 @@ def _is_weight(parameter: nn.Parameter) -> bool:
 def _histogram(name: str, weight: torch.Tensor) -> Histogram:
     found: Histogram = {"name": name, "shape": list(weight.shape)}
     low, high = (end.item() for end in weight.aminmax())
-    if not torch.isfinite(weight).all():
+    if not math.isfinite(high - low):
         return found
     # of equal weights torch would make bins of its own, one to either side
     bins = weight.histc(BINS, low, high) if high > low else torch.tensor([weight.numel()])

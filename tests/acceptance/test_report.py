@@ -214,6 +214,30 @@ def test_tensorboard_is_given_a_task_of_the_users_too(reported: Any, project: An
     assert events(folder / "mixed/seed-2").Tags()["scalars"] == ["train_loss", "val_loss"]
 
 
+def test_a_foreign_store_leads_no_event_file_out_of_its_folder(project: Any) -> None:
+    project.run("tiny")
+    with closing(sqlite3.connect(project.folder / "outputs/sweeper.sqlite")) as db, db:
+        (blob,) = db.execute("SELECT plan FROM plans").fetchone()
+        plan = json.loads(zlib.decompress(blob))
+        for part, key in (("arms", "name"), ("cells", "arm")):
+            for one in plan[part]:
+                one[key] = {"larger": "../../../out"}.get(one[key], one[key])
+        db.execute("UPDATE plans SET plan = ?", (zlib.compress(json.dumps(plan).encode()),))
+    assert project.cli("report", "tiny", "--tensorboard").code == 0
+    folder = project.folder / "outputs/tiny/tensorboard"
+    assert {path.name for path in folder.iterdir()} == {"baseline", "_1", "smaller"}
+    assert not list(project.folder.rglob("out"))
+
+
+def test_an_arm_named_after_a_path_has_event_files_too(project: Any) -> None:
+    words = ("-m", "--as", "paths", "task._target_=instant.train", "+task.fate='a/b','c/d'")
+    own = ("--allow", "instant", "executor=inline", "--metric", "train_loss", "seeds=1")
+    assert project.cli("run", *words, *own).code == 0
+    assert project.cli("report", "paths", "--tensorboard").code == 0
+    found = (project.folder / "outputs/paths/tensorboard").rglob("events.out.tfevents.*")
+    assert len(list(found)) == 2
+
+
 def test_without_tensorboard_the_way_to_it_is_said(
     project: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

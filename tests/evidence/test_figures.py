@@ -410,7 +410,7 @@ def test_weights_are_read_as_histograms(tmp_path: Path) -> None:
     wild = {"name": "1.weight", "shape": [3, 1]}
     found = weights.read(write_weights(tmp_path / "weights.json", LAYER, wild))
     assert found is not None
-    one = weights.Histogram("0.weight", (2, 3), -1.0, 1.0, (1, 2, 3))
+    one = weights.Histogram("0.weight", -1.0, 1.0, (1, 2, 3))
     assert found.before == (one,)
     assert (found.after[0], found.after[1].counts) == (one, ())
 
@@ -426,6 +426,7 @@ BAD_WEIGHTS: dict[str, Any] = {
     "more bins than ours": [{**LAYER, "counts": [1] * 1000}],
     "upside down": [{**LAYER, "low": 2.0}],
     "infinite": [{**LAYER, "high": float("inf")}],
+    "larger than weights are": [{**LAYER, "high": 1e200}],
     "a huge file": [{**LAYER, "name": "x" * (2 << 20)}],
 }
 
@@ -445,14 +446,14 @@ def test_a_torn_file_of_weights_or_a_link_shows_none(tmp_path: Path) -> None:
 
 
 def test_many_arms_and_layers_are_cut_and_the_caption_says_so() -> None:
-    layer = weights.Histogram("w", (2, 2), -1.0, 1.0, (1, 2, 1))
-    same = weights.Histogram("w", (2, 2), 0.5, 0.5, (4,))
-    wild = weights.Histogram("w", (2, 2), math.nan, math.nan, ())
+    layer = weights.Histogram("w", -1e38, 1e38, (1, 2, 1))
+    same = weights.Histogram("w", 0.5, 0.5, (4,))
+    wild = weights.Histogram("w", math.nan, math.nan, ())
     deep = weights.Weights((layer,) * 20, (same, wild, *(layer,) * 18))
     arms = [weights.ArmWeights(f"arm {n}", n % 2, n, deep) for n in range(15)]
     found = weights.drawing(arms)
     assert is_png(found.png) and found.svg.startswith(b"<?xml")
-    assert "its first seed of each arm" in found.caption
+    assert "the first seed of each arm" in found.caption
     assert found.caption.endswith(
         "3 further arms are in the folders of their trials. Of more than 16 layers the first 16."
     )

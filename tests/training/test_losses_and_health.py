@@ -69,6 +69,17 @@ def test_units_that_fire_for_no_sample_are_counted_as_dead() -> None:
     assert health.Firing().metrics() == {}
 
 
+def test_shares_of_dead_units_are_exact() -> None:
+    net, firing = nn.Sequential(nn.Linear(1, 20), nn.ReLU()), health.Firing()
+    nn.init.constant_(net[0].weight, 0.0)
+    nn.init.constant_(net[0].bias, -1.0)
+    with torch.no_grad():
+        net[0].bias[0] = 1.0
+    with firing.watch(net):
+        net(torch.ones(2, 1))
+    assert firing.metrics() == {"dead_units": 0.95, "dead_layer": 0.95}
+
+
 def test_one_relu_module_in_two_places_is_counted_in_both() -> None:
     relu = nn.ReLU()
     net = nn.Sequential(nn.Linear(1, 3), relu, nn.Linear(3, 1), relu)

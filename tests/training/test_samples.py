@@ -116,15 +116,31 @@ def test_vectors_leave_none() -> None:
     assert samples.pick(data, order(20), (x, y, torch.rand(20, 2)), "cross_entropy") is None
 
 
+class FullDisk:
+    """A file that takes half of what is written to it."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def write(self, content: bytes) -> None:
+        self._file.write(content[: len(content) // 2])
+        raise OSError(28, "No space left on device")
+
+
 def test_a_disk_without_room_costs_the_images_and_not_the_trial(
     run: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = Path.open
 
     def full(path: Path, mode: str = "r", *further: Any, **named: Any) -> Any:
-        if mode == "xb":
-            raise OSError(28, "No space left on device")
-        return opened(path, mode, *further, **named)
+        file = opened(path, mode, *further, **named)
+        return FullDisk(file) if mode == "xb" else file
 
     monkeypatch.setattr(Path, "open", full)
     assert run().metrics["epochs"] == 2
@@ -195,6 +211,9 @@ def test_equal_weights_are_one_bin_and_such_as_are_not_finite_have_none() -> Non
     net = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 2, bias=False))
     torch.nn.init.constant_(net[0].weight, 0.25)
     torch.nn.init.constant_(net[1].weight, float("inf"))
+    huge = torch.nn.Linear(1, 2, bias=False)
+    huge.weight.data = torch.tensor([[-3e38], [3e38]])
+    assert weights.histograms(huge)[0]["counts"] == [1, *[0] * 38, 1]
     assert weights.histograms(net) == [
         {"name": "0.weight", "shape": [3, 2], "low": 0.25, "high": 0.25, "counts": [6]},
         {"name": "1.weight", "shape": [2, 3]},

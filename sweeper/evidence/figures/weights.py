@@ -19,6 +19,7 @@ MOST_ARMS, MOST_LAYERS = 12, 16
 _ACROSS = 3
 _LARGEST = 1 << 20  # bytes; a file of ours has half at most
 _MOST_BINS = 64
+_LARGEST_WEIGHT = 4e38  # above all that single precision holds, and far from what cannot be drawn
 _HALF = 0.42  # of the distance of two layers
 
 
@@ -27,7 +28,6 @@ class Histogram:
     """One weight's: `counts` in equal bins from `low` to `high`; none where it was not finite."""
 
     name: str
-    shape: tuple[int, ...]
     low: float
     high: float
     counts: tuple[int, ...]
@@ -64,22 +64,22 @@ def read(path: Path) -> Weights | None:
 
 
 def _histogram(held: Mapping[str, Any]) -> Histogram:
-    name, shape = str(held["name"]), tuple(int(n) for n in held["shape"])
+    name = str(held["name"])
     if "counts" not in held:
-        return Histogram(name, shape, math.nan, math.nan, ())
+        return Histogram(name, math.nan, math.nan, ())
     low, high = float(held["low"]), float(held["high"])
     counts = tuple(int(n) for n in held["counts"])
     fits = 0 < len(counts) <= _MOST_BINS and all(0 <= n < 1 << 50 for n in counts) and any(counts)
-    if not (fits and math.isfinite(high - low) and low <= high):
+    if not (fits and -_LARGEST_WEIGHT < low <= high < _LARGEST_WEIGHT):
         raise ValueError(f"no histogram of ours: {name}")
-    return Histogram(name, shape, low, high, counts)
+    return Histogram(name, low, high, counts)
 
 
 def drawing(arms: Sequence[ArmWeights]) -> Drawing:
     """A small panel for each of at most a dozen arms."""
     shown = arms[:MOST_ARMS]
     seeds = sorted({a.seed for a in shown})
-    of = f"seed {seeds[0]}" if len(seeds) == 1 else "its first seed"
+    of = f"seed {seeds[0]}" if len(seeds) == 1 else "the first seed"
     caption = (
         f"The weights of each layer, from the input on ({of} of each arm): grey before training, "
         "coloured after; the width is the share of weights of that value."
