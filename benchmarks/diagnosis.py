@@ -123,7 +123,8 @@ def rate(happened: Iterable[bool]) -> str:
 
 
 def table(faults: Told, healthy: Told) -> str:
-    """A row a name: found where it was planted, and told of healthy runs."""
+    """A row a name: found where it was planted, and told of healthy runs; below, all names that
+    were planted, and healthy runs told any."""
     lines = [
         "| name | found: chosen settings | unseen settings | false: chosen | unseen |",
         "| --- | --- | --- | --- | --- |",
@@ -133,8 +134,24 @@ def table(faults: Told, healthy: Told) -> str:
             planted = {s: runs for s, runs in faults.items() if name in s.names}
             cells = [*_rates(planted, {name}), *_rates(healthy, {name})]
             lines.append(f"| `{name}` | {' | '.join(cells)} |")
-    lines.append(f"| any of them | | | {' | '.join(_rates(healthy, set(NAMES) - NO_FAULT))} |")
+    any_of_them = _rates(healthy, set(NAMES) - NO_FAULT)
+    lines.append(f"| all, and any | {' | '.join([*_shares(faults), *any_of_them])} |")
     return "\n".join(lines)
+
+
+def _shares(faults: Told) -> list[str]:
+    """Of all names planted how many were told: no interval, for a run may be planted several."""
+    shares = []
+    for is_unseen in (False, True):
+        told = [
+            name in called
+            for s, runs in faults.items()
+            if s.is_unseen == is_unseen
+            for called in runs
+            for name in s.names
+        ]
+        shares.append(f"{sum(told)}/{len(told)} ({100 * sum(told) / max(1, len(told)):.1f})")
+    return shares
 
 
 def _rates(runs: Told, names: set[str]) -> list[str]:

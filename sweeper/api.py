@@ -16,7 +16,7 @@ from sweeper.fingerprint import DataSets
 from sweeper.folders import Outputs
 from sweeper.narrator import Log, SilentWatcher
 from sweeper.recipe import Recipe, is_name_of_a_plan
-from sweeper.recipe_file import load_recipe, recipe_names, recipe_order
+from sweeper.recipe_file import every, load_recipe, recipe_names, recipe_order
 from sweeper.targets import check_prefixes
 from sweeper.trial import RESULTS
 
@@ -159,8 +159,7 @@ def _check_name(
 
 
 def _every(names: Sequence[str], places: Places) -> list[str]:
-    known = recipe_names(list(places.recipes))
-    chosen = known if "all" in names else list(dict.fromkeys(names))
+    chosen = every(names, recipe_names(list(places.recipes)))
     if not chosen:
         raise RequestError("name a recipe, or `all`; `sweeper list` shows them.")
     return chosen

@@ -228,11 +228,12 @@ def compare(
 
 def _plans(names: list[str] | None, outputs: "Outputs") -> list[str]:
     """The plans of these names; without one, or with `all`, every plan that was run."""
+    from sweeper.recipe_file import every
     from sweeper.records import Reader
 
     with Reader(outputs) as reader:
         known = reader.plan_names()
-    return known if not names or "all" in names else names
+    return every(names or ["all"], known)
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +155,12 @@ def _is_file(path: Path) -> bool:
 def recipe_names(folders: list[Path]) -> list[str]:
     """The names of all recipes in these folders, sorted, each once."""
     return sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
+
+
+def every(names: Iterable[str], known: Sequence[str]) -> list[str]:
+    """Each name once; `all` stands for all that are known, and hides no other beside it."""
+    named = (known if name == "all" else [name] for name in names)
+    return list(dict.fromkeys(name for some in named for name in some))
 
 
 def recipe_order(name: str, recipe: Recipe) -> tuple[list[str | int], str]:

@@ -32,6 +32,7 @@ REQUESTS = {
     # the recipe's name
     "run-unknown-recipe": (("run", "train_loss_not_faling"), "unknown recipe 'train_loss_not_faling'. Did you mean 'train_loss_not_falling'"),
     "plan-unknown-recipe": (("plan", "nothing_like_it_at_all"), "unknown recipe 'nothing_like_it_at_all'. The recipes are: "),
+    "plan-all-and-an-unknown-recipe": (("plan", "all", "lr_laddre"), "unknown recipe 'lr_laddre'. Did you mean 'lr_ladder'"),
     "run-no-recipe": (("run",), "name a recipe, or `all`"),
     "plan-no-recipe": (("plan", "seeds=3"), "name a recipe, or `all`"),
     "run-no-such-file": (("run", "recipes/none.yaml"), "there is no recipe file 'recipes/none.yaml'"),
