@@ -16,7 +16,7 @@ from sweeper.evidence.arms import FAILED
 from sweeper.evidence.figures.samples import Samples
 from sweeper.evidence.runs import Run
 from sweeper.evidence.tables import Tables
-from sweeper.evidence.wording import interval
+from sweeper.evidence.wording import in_decades, interval
 from sweeper.plan import Plan
 from sweeper.recipe import Looks, Recipe
 
@@ -186,16 +186,9 @@ def arms_table(arms: pd.DataFrame, recipe: Recipe) -> Table:
         )
         for row in _records(arms[:MOST_ARMS])
     )  # fmt: skip
-    notes = (_in_decades(recipe), _left_out(len(arms), MOST_ARMS, "arms.csv"))
-    note = " ".join(filter(None, notes))
-    return Table("The arms: a row for each arm and metric", columns, rows, note)
-
-
-def _in_decades(recipe: Recipe) -> str:
     on_log = [name for name, metric in recipe.metrics.items() if metric.scale == "log"]
-    if not on_log:
-        return ""
-    return f"Differences of {', '.join(on_log)} are of its log10: −1 is a tenth, 0.3 twice as much."
+    note = f"{in_decades(on_log)} {_left_out(len(arms), MOST_ARMS, 'arms.csv')}".strip()
+    return Table("The arms: a row for each arm and metric", columns, rows, note)
 
 
 def plain_table(caption: str, table: pd.DataFrame, besides: Sequence[str] = ("recipe",)) -> Table:

@@ -18,6 +18,15 @@ def interval(low: float, high: float) -> str:
     return f"[{short(low)}, {short(high)}]"
 
 
+def in_decades(metrics: Sequence[str]) -> str:
+    """What the differences of metrics on a log scale are; empty without such a metric."""
+    if not metrics:
+        return ""
+    return (
+        f"Differences of {', '.join(metrics)} are of its log10: −1 is a tenth, 0.3 twice as much."
+    )
+
+
 def p_value(p: float) -> str:
     """`p = 0.0312`, or a bound where it is smaller than anyone believes."""
     return "p < 1e-06" if p < 1e-6 else f"p = {p:.3g}"
