@@ -107,7 +107,7 @@ def test_what_has_no_pictures_or_no_answers_leaves_none(
     run: Callable[..., Any], tmp_path: Path, groups: dict[str, Any]
 ) -> None:
     run(**groups)
-    assert not (tmp_path / samples.NAME).exists()
+    assert [path.name for path in tmp_path.iterdir()] == [weights.NAME]
 
 
 def test_vectors_leave_none() -> None:
